@@ -1,0 +1,166 @@
+// cdsp blind-eval: what a trained network does when the task is told, withheld, or told wrongly.
+#include "experiment/blind_eval.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+#include "app/commands.h"
+#include "app/options.h"
+#include "app/output.h"
+#include "base/error.h"
+#include "experiment/run_directory.h"
+#include "report/terminal_heatmap.h"
+#include "report/text_table.h"
+
+namespace cdsp::app {
+namespace {
+namespace fs = std::filesystem;
+
+struct BlindEvalArguments {
+  std::string run, checkpoint, config, device, out;
+  std::vector<std::string> overrides;
+  std::vector<std::string> protocols = {"all"};
+};
+
+TrainedModel requested_model(const BlindEvalArguments& arguments) {
+  std::vector<std::string> overrides = arguments.overrides;
+  override_key(overrides, "train.device", arguments.device);
+  if (!arguments.run.empty()) {
+    TrainedModel model = model_of_run(arguments.run);
+    model.config = load_config(fs::path(arguments.run) / "config.yaml", overrides);
+    return model;
+  }
+  if (arguments.checkpoint.empty()) {
+    throw InputError("blind-eval: --run, or --checkpoint with --config and --out, is needed");
+  }
+  if (arguments.config.empty()) throw InputError("--checkpoint: needs --config too");
+  if (arguments.out.empty()) throw InputError("--checkpoint: needs --out too");
+  return {load_config(arguments.config, overrides), arguments.checkpoint};
+}
+
+std::vector<Protocol> requested_protocols(const std::vector<std::string>& names, int64_t tasks) {
+  std::vector<Protocol> protocols;
+  for (const std::string& name : names) {
+    if (name == "all") return all_protocols(tasks);
+    protocols.push_back(parse_protocol(name, tasks));
+  }
+  return protocols;
+}
+
+/// Other data, or a run not yet at its end, are no mistake, but the reader must know.
+void warn_about(const fs::path& run, const Dataset& data) {
+  const auto record = read_run_record(run);
+  if (!record) return;
+  if (record->data_fingerprint != data.fingerprint) {
+    spdlog::warn("{}: was trained with other data (fingerprint {}) than evaluated here ({})",
+                 run.string(), record->data_fingerprint, data.fingerprint);
+  }
+  if (record->status != "finished") {
+    spdlog::warn("{}: the run is not finished ({}); its last checkpoint is evaluated", run.string(),
+                 record->status);
+  }
+}
+
+TextTable results_table(const std::vector<Evaluation>& evaluations,
+                        const std::vector<std::string>& tasks) {
+  std::vector<std::string> heading = {"protocol", "accuracy %", "loss"};
+  heading.insert(heading.end(), tasks.begin(), tasks.end());
+  heading.insert(heading.end(), {"same route %", "separation"});
+  TextTable table(heading);
+  for (const Evaluation& evaluation : evaluations) {
+    std::vector<std::string> row = {evaluation.protocol.name(),
+                                    per_cent(evaluation.total_accuracy()),
+                                    fixed_number(evaluation.total_loss(), 4)};
+    for (const double accuracy : evaluation.accuracy) row.push_back(per_cent(accuracy));
+    double same = 0.0, images = 0.0;
+    for (size_t task = 0; task < tasks.size(); ++task) {
+      same += evaluation.same_route.front()[task] * evaluation.images[task];
+      images += evaluation.images[task];
+    }
+    row.push_back(per_cent(same / images, 1));
+    row.push_back(fixed_number(separation_index(evaluation.routing.front()), 3));
+    table.add_row(row);
+  }
+  return table;
+}
+
+std::string report(const std::vector<Evaluation>& evaluations,
+                   const std::vector<std::string>& tasks) {
+  std::string text = results_table(evaluations, tasks).text() +
+                     "\nSame route: tokens of layer 0 with the same experts as under " +
+                     evaluations.front().protocol.name() +
+                     ".\nLayer 0, share of each task's expert selections:\n";
+  double largest = 0.0;
+  for (const Evaluation& evaluation : evaluations) {
+    largest = std::max(largest, largest_share(evaluation.routing.front()));
+  }
+  for (const Evaluation& evaluation : evaluations) {
+    text += "\n" + evaluation.protocol.name() + "\n" +
+            terminal_heatmap(evaluation.routing.front(), tasks, largest, result_terminal());
+  }
+  return text;
+}
+
+int blind_eval(const BlindEvalArguments& arguments, const GlobalOptions& global) {
+  const TrainedModel model = requested_model(arguments);
+  const Dataset data = load_dataset(model.config);
+  const auto protocols = requested_protocols(arguments.protocols, data.test.tasks());
+  if (!arguments.run.empty()) warn_about(arguments.run, data);
+  const auto evaluations = blind_evaluate(model, data, protocols);
+  const fs::path file = write_blind_eval(arguments.out.empty() ? arguments.run : arguments.out,
+                                         evaluations, data.task_names);
+  if (global.json) {
+    print_result(blind_eval_json(evaluations, data.task_names));
+    spdlog::info("{} written", file.string());
+  } else {
+    print_result(report(evaluations, data.task_names) + "\nwritten: " + file.string() + "\n");
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_blind_eval(CLI::App& root, const GlobalOptions& global, Action& action) {
+  auto* command = root.add_subcommand(
+      "blind-eval", "Evaluate a trained network told the task, not told it, or told a wrong one");
+  command->footer(
+      "Protocols: informed (the true task), blind (none), forced-K (task K for every image), "
+      "all.\n\n"
+      "Example:\n"
+      "  cdsp blind-eval --run runs/first\n"
+      "  cdsp blind-eval --checkpoint model.safetensors --config configs/paper/cdsp.yaml "
+      "--protocol blind --out results");
+  auto arguments = std::make_shared<BlindEvalArguments>();
+  auto* run = command->add_option("--run", arguments->run, "A run's folder")->type_name("DIR");
+  auto* checkpoint =
+      command->add_option("--checkpoint", arguments->checkpoint, "Weights (.safetensors)")
+          ->type_name("FILE");
+  auto* config =
+      command->add_option("--config", arguments->config, "Config file (YAML) for --checkpoint")
+          ->type_name("FILE");
+  run->excludes(checkpoint)->excludes(config);
+  add_set_option(*command, arguments->overrides);
+  command
+      ->add_option("--protocol", arguments->protocols,
+                   "Protocols, separated by commas; the first one is what the others are compared "
+                   "with (default: all)")
+      ->type_name("NAME")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  add_device_option(*command, arguments->device);
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder that blind_eval/ goes into (default: the run's folder)")
+      ->type_name("DIR");
+  command->callback([arguments, &global, &action] {
+    action = [arguments, &global] { return blind_eval(*arguments, global); };
+  });
+}
+
+}  // namespace cdsp::app

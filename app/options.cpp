@@ -1,0 +1,37 @@
+#include "app/options.h"
+
+#include "app/output.h"
+#include "report/progress.h"
+
+namespace cdsp::app {
+
+void add_set_option(CLI::App& command, std::vector<std::string>& overrides) {
+  command
+      .add_option("--set", overrides,
+                  "Change one config key on top of the file; may be given again")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+void add_device_option(CLI::App& command, std::string& device) {
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:i (default: as the config says)")
+      ->type_name("DEVICE");
+}
+
+void override_key(std::vector<std::string>& overrides, const std::string& key,
+                  const std::string& value) {
+  if (!value.empty()) overrides.push_back(key + "=" + value);
+}
+
+std::unique_ptr<RunObserver> make_observer(const GlobalOptions& global) {
+  if (global.quiet) return std::make_unique<RunObserver>();
+  return std::make_unique<Progress>(progress_on_stderr());
+}
+
+std::string command_text(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + shell_word(word);
+  return text;
+}
+
+}  // namespace cdsp::app

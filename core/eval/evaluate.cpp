@@ -1,0 +1,108 @@
+#include "eval/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "train/metrics.h"
+#include "train/objective.h"
+
+namespace cdsp {
+namespace {
+
+/// Sums of one protocol over the batches, on the device.
+struct Sums {
+  at::Tensor answers;                    // [3 * tasks]: images, correct, loss
+  std::vector<at::Tensor> selections;    // per layer [tasks, N]
+  std::vector<at::Tensor> agreements;    // per layer [tasks, 2]: same set, Jaccard, summed over tokens
+};
+
+/// [tokens, N] bool -> per-task sums of per-token values need the task of every token.
+at::Tensor token_tasks(const at::Tensor& task_members, int64_t positions) {
+  return task_members.repeat_interleave(positions, 0);  // [tokens, tasks]
+}
+
+at::Tensor selected_table(const Routing& routing) {
+  return at::zeros(routing.weights.sizes(), routing.weights.options().dtype(at::kDouble))
+      .scatter(1, routing.indices, 1.0);
+}
+
+std::vector<double> ratio(const at::Tensor& sums, const at::Tensor& counts) {
+  const at::Tensor host = (sums / counts).to(at::kCPU).contiguous();
+  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+double weighted_mean(const std::vector<double>& values, const std::vector<double>& weights) {
+  return std::inner_product(values.begin(), values.end(), weights.begin(), 0.0) /
+         std::accumulate(weights.begin(), weights.end(), 0.0);
+}
+
+void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? sum + value : value; }
+
+Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int64_t positions, int64_t top_k) {
+  Evaluation result;
+  result.protocol = protocol;
+  const at::Tensor answers = sums.answers.view({3, tasks});
+  result.images = ratio(answers[0], at::ones_like(answers[0]));
+  result.accuracy = ratio(answers[1], answers[0]);
+  result.loss = ratio(answers[2], answers[0]);
+  const at::Tensor tokens = answers[0] * static_cast<double>(positions);
+  for (size_t layer = 0; layer < sums.selections.size(); ++layer) {
+    const at::Tensor share = sums.selections[layer] / (tokens * static_cast<double>(top_k)).unsqueeze(1);
+    std::vector<std::vector<double>> table;
+    for (int64_t task = 0; task < tasks; ++task) table.push_back(ratio(share[task], at::ones_like(share[task])));
+    result.routing.push_back(table);
+    result.same_route.push_back(ratio(sums.agreements[layer].select(1, 0), tokens));
+    result.route_jaccard.push_back(ratio(sums.agreements[layer].select(1, 1), tokens));
+  }
+  return result;
+}
+
+}  // namespace
+
+double Evaluation::total_accuracy() const { return weighted_mean(accuracy, images); }
+double Evaluation::total_loss() const { return weighted_mean(loss, images); }
+
+std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
+                                 const std::vector<Protocol>& protocols, int64_t batch_size,
+                                 const std::function<bool()>& keep_going) {
+  at::NoGradGuard no_grad;
+  const int64_t n = split.labels.size(0), tasks = network.input_shape().tasks;
+  std::vector<Sums> sums(protocols.size());
+  int64_t positions = 0, top_k = 0;
+  for (int64_t begin = 0; begin < n; begin += batch_size) {
+    if (keep_going && !keep_going()) throw WorkError("evaluation interrupted");
+    const Batch batch = slice(split, begin, std::min(batch_size, n - begin));
+    const at::Tensor members = one_hot_tasks(batch.tasks, tasks, at::kDouble);
+    std::vector<at::Tensor> reference_routes;  // of the first protocol, per layer
+    for (size_t p = 0; p < protocols.size(); ++p) {
+      const at::Tensor told = task_input(protocols[p], batch.tasks, tasks, network.dtype());
+      const ForwardResult forward = network.forward(batch.images, told);
+      const at::Tensor losses = cross_entropy_per_image(forward.logits, batch.labels);
+      add_to(sums[p].answers, per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks));
+      sums[p].selections.resize(forward.routing.size());
+      sums[p].agreements.resize(forward.routing.size());
+      positions = forward.routing[0].indices.size(0) / members.size(0);
+      top_k = forward.routing[0].indices.size(1);
+      const at::Tensor tokens_by_task = token_tasks(members, positions).t();  // [tasks, tokens]
+      for (size_t layer = 0; layer < forward.routing.size(); ++layer) {
+        const at::Tensor selected = selected_table(forward.routing[layer]);  // [tokens, N]
+        if (p == 0) reference_routes.push_back(selected);
+        add_to(sums[p].selections[layer], at::mm(tokens_by_task, selected));
+        const at::Tensor shared = (selected * reference_routes[layer]).sum(1);
+        const at::Tensor agreement = at::stack({shared.eq(static_cast<double>(top_k)).to(at::kDouble),
+                                                shared / (2.0 * static_cast<double>(top_k) - shared)}, 1);
+        add_to(sums[p].agreements[layer], at::mm(tokens_by_task, agreement));
+      }
+    }
+  }
+  std::vector<Evaluation> results;
+  for (size_t p = 0; p < protocols.size(); ++p) {
+    results.push_back(finish(protocols[p], sums[p], tasks, positions, top_k));
+  }
+  return results;
+}
+
+}  // namespace cdsp

@@ -1,0 +1,89 @@
+#include "experiment/blind_eval.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "eval/routing_measures.h"
+#include "experiment/run_files.h"
+#include "model/weights.h"
+#include "train/checkpoint.h"
+#include "train/runtime.h"
+
+namespace cdsp {
+namespace fs = std::filesystem;
+namespace {
+
+/// How `blind` differs from `informed`, task by task, in one layer's tables.
+nlohmann::json shifts_json(const RoutingTable& from, const RoutingTable& to) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (size_t layer = 0; layer < from.size(); ++layer) {
+    nlohmann::json tasks = nlohmann::json::array();
+    for (size_t task = 0; task < from[layer].size(); ++task) {
+      tasks.push_back({{"total_variation", total_variation(from[layer][task], to[layer][task])},
+                       {"jensen_shannon", jensen_shannon(from[layer][task], to[layer][task])}});
+    }
+    layers.push_back(tasks);
+  }
+  return layers;
+}
+
+}  // namespace
+
+TrainedModel model_of_run(const fs::path& run) {
+  if (!fs::is_directory(run)) throw InputError(run.string() + ": is not a run's folder");
+  if (!fs::exists(run / "config.yaml")) throw InputError(run.string() + ": holds no run (no config.yaml)");
+  const auto checkpoint = find_checkpoint(run);
+  if (!checkpoint) throw InputError(run.string() + ": holds no checkpoint yet");
+  return {load_config(run / "config.yaml"), *checkpoint / "model.safetensors"};
+}
+
+std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset& data,
+                                       const std::vector<Protocol>& protocols) {
+  use_threads(model.config.train.threads);
+  const at::Device device = resolve_device(model.config.train.device);
+  const Network network(model.config, {data.test.rows, data.test.cols, data.test.tasks()}, device);
+  load_weights(network, model.weights);
+  return evaluate(network, place(data.test, device), protocols, model.config.train.eval_batch_size);
+}
+
+nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluations,
+                                       const std::vector<std::string>& tasks) {
+  nlohmann::ordered_json json;
+  json["tasks"] = tasks;
+  const Evaluation& first = evaluations.front();
+  for (const Evaluation& evaluation : evaluations) {
+    const std::string name = evaluation.protocol.name();
+    json["protocols"][name] = {{"routing", evaluation.routing},
+                               {"accuracy", evaluation.accuracy},
+                               {"loss", evaluation.loss}};
+    auto& metrics = json["metrics"][name];
+    metrics["accuracy"] = evaluation.total_accuracy();
+    metrics["loss"] = evaluation.total_loss();
+    metrics["routing"] = routing_measures_json(evaluation.routing);
+    if (&evaluation == &first) continue;
+    metrics["compared_with"] = first.protocol.name();
+    metrics["accuracy_drop"] = first.total_accuracy() - evaluation.total_accuracy();
+    metrics["same_route"] = evaluation.same_route;
+    metrics["route_jaccard"] = evaluation.route_jaccard;
+    metrics["routing_shift"] = shifts_json(first.routing, evaluation.routing);
+  }
+  return json;
+}
+
+fs::path write_blind_eval(const fs::path& out, const std::vector<Evaluation>& evaluations,
+                          const std::vector<std::string>& tasks) {
+  const fs::path folder = out / "blind_eval";
+  std::error_code code;
+  fs::create_directories(folder, code);
+  if (code) throw InputError(folder.string() + ": cannot be created: " + code.message());
+  for (const Evaluation& evaluation : evaluations) {
+    write_file_atomically(folder / (evaluation.protocol.name() + ".csv"),
+                          routing_csv(evaluation.routing, tasks));
+  }
+  const fs::path path = folder / "blind_eval.json";
+  write_file_atomically(path, blind_eval_json(evaluations, tasks).dump(1) + "\n");
+  return path;
+}
+
+}  // namespace cdsp

@@ -1,0 +1,37 @@
+// Blind evaluation: what the network does when the task is told, withheld, or told wrongly.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "data/dataset.h"
+#include "eval/evaluate.h"
+
+namespace cdsp {
+
+/// A trained network to judge: from a run's folder, or from weights and a config.
+struct TrainedModel {
+  Config config;
+  std::filesystem::path weights;
+};
+
+/// The newest checkpoint of a run. Throws InputError if the folder holds no run or no checkpoint yet.
+TrainedModel model_of_run(const std::filesystem::path& run);
+
+/// Evaluates all test images under each protocol; comparisons are made with the first.
+std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset& data,
+                                       const std::vector<Protocol>& protocols);
+
+/// The content of blind_eval.json (spec section 9).
+nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluations,
+                                       const std::vector<std::string>& tasks);
+
+/// Writes blind_eval/blind_eval.json and blind_eval/PROTOCOL.csv into `out`; returns the JSON's path.
+std::filesystem::path write_blind_eval(const std::filesystem::path& out,
+                                       const std::vector<Evaluation>& evaluations,
+                                       const std::vector<std::string>& tasks);
+
+}  // namespace cdsp

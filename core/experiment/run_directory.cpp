@@ -1,0 +1,173 @@
+#include "experiment/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "train/runtime.h"
+
+namespace cdsp {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kLockName = ".lock";
+
+bool holds_files(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename() != kLockName) return true;
+  }
+  return false;
+}
+
+/// Opens and locks the lock file; returns its descriptor.
+int take_lock(const fs::path& folder) {
+  const fs::path path = folder / kLockName;
+  while (true) {
+    const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (lock < 0) throw InputError(folder.string() + ": cannot be written: " + std::strerror(errno));
+    if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+      ::close(lock);
+      throw InputError(folder.string() + ": another cdsp is at work in this folder");
+    }
+    // The holder before may have deleted the file between our two calls; then the lock is on nothing.
+    struct stat held {}, named {};
+    if (::fstat(lock, &held) == 0 && ::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) {
+      return lock;
+    }
+    ::close(lock);
+  }
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(fs::path path, Mode mode)
+    : path_(std::move(path)), kept_(mode == Mode::kResume) {
+  std::error_code code;
+  if (fs::exists(path_, code) && !fs::is_directory(path_, code)) {
+    throw InputError(path_.string() + ": is a file; a run needs a folder");
+  }
+  if (mode == Mode::kResume && !fs::exists(path_ / "config.yaml")) {
+    throw InputError(path_.string() + ": holds no run to resume (no config.yaml)");
+  }
+  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_)) reject_as_not_empty();
+  made_here_ = fs::create_directories(path_, code);
+  if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
+  lock_ = take_lock(path_);
+  // Another process may have begun a run here, and ended, since the first look.
+  if (mode == Mode::kNew && holds_files(path_)) {
+    kept_ = true;
+    release();
+    reject_as_not_empty();
+  }
+}
+
+RunDirectory::~RunDirectory() { release(); }
+
+void RunDirectory::release() {
+  std::error_code ignored;
+  if (!kept_) {
+    for (const auto& entry : fs::directory_iterator(path_, ignored)) {
+      if (entry.path().filename() != kLockName) fs::remove_all(entry.path(), ignored);
+    }
+  }
+  // Deleted while still held: whoever opens the name next makes a file of their own.
+  ::unlink((path_ / kLockName).c_str());
+  if (!kept_ && made_here_) fs::remove(path_, ignored);
+  ::close(lock_);
+}
+
+void RunDirectory::reject_as_not_empty() const {
+  throw InputError(path_.string() +
+                   ": is not empty; choose another --out, or continue the run in it with --resume");
+}
+
+fs::path RunDirectory::folder(const std::string& name) const {
+  const fs::path folder = path_ / name;
+  std::error_code code;
+  fs::create_directories(folder, code);
+  if (code) throw WorkError(folder.string() + ": cannot be created: " + code.message());
+  return folder;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm fields{};
+  gmtime_r(&now, &fields);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &fields);
+  return text;
+}
+
+void write_run_record(const RunDirectory& directory, const Config& config, const RunRecord& record) {
+  nlohmann::ordered_json json;
+  json["status"] = record.status;
+  if (!record.message.empty()) json["message"] = record.message;
+  json["variant"] = to_string(config.variant);
+  json["seed"] = config.seed;
+  json["steps"] = record.steps;
+  json["epochs"] = record.epochs;
+  json["parameters"] = record.parameters;
+  json["device"] = record.device;
+  json["threads"] = record.threads;
+  json["data_fingerprint"] = record.data_fingerprint;
+  json["start"] = record.start;
+  json["wall_seconds"] = record.wall_seconds;
+  json["resumed"] = record.resumed;
+  json["peak_memory_bytes"] = peak_memory_bytes();
+  for (const auto& [name, value] : runtime_facts()) json["software"][name] = value;
+  write_file_atomically(directory.file("run.json"), json.dump(2) + "\n");
+}
+
+std::optional<RunRecord> read_run_record(const fs::path& directory) {
+  const fs::path path = directory / "run.json";
+  if (!fs::exists(path)) return std::nullopt;
+  try {
+    const auto json = nlohmann::json::parse(read_file(path));
+    RunRecord record;
+    json.at("status").get_to(record.status);
+    json.at("start").get_to(record.start);
+    json.at("wall_seconds").get_to(record.wall_seconds);
+    json.at("resumed").get_to(record.resumed);
+    json.at("steps").get_to(record.steps);
+    json.at("epochs").get_to(record.epochs);
+    json.at("parameters").get_to(record.parameters);
+    json.at("device").get_to(record.device);
+    json.at("threads").get_to(record.threads);
+    json.at("data_fingerprint").get_to(record.data_fingerprint);
+    return record;
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(path.string() + ": is not a run record of cdsp: " + error.what());
+  }
+}
+
+RunState inspect_run(const fs::path& directory, const Config& config, const std::string& data_fingerprint) {
+  if (!fs::exists(directory / "config.yaml")) return RunState::kAbsent;
+  const auto found = flatten(load_config(directory / "config.yaml"));
+  const auto wanted = flatten(config);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    // The number of threads and the device change speed, and where a run may go on, not what it is.
+    if (wanted[i].first == "train.threads" || wanted[i].first == "train.device") continue;
+    if (found[i] != wanted[i]) {
+      throw InputError(directory.string() + ": holds a run with " + wanted[i].first + ": " +
+                       found[i].second + ", this one wants " + wanted[i].second +
+                       "; choose another --out or remove that folder");
+    }
+  }
+  const auto record = read_run_record(directory);
+  if (!record) return RunState::kUnfinished;
+  if (record->data_fingerprint != data_fingerprint) {
+    throw InputError(directory.string() + ": holds a run on other data (fingerprint " +
+                     record->data_fingerprint + ", now " + data_fingerprint + "); choose another --out");
+  }
+  return record->status == "finished" ? RunState::kFinished : RunState::kUnfinished;
+}
+
+}  // namespace cdsp

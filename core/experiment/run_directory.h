@@ -1,0 +1,74 @@
+// A run's folder (spec section 9): who may write it, and what it says of itself.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "config/config.h"
+
+namespace cdsp {
+
+/// Holds the folder for one process at a time (a lock that dies with the process).
+class RunDirectory {
+ public:
+  enum class Mode {
+    kNew,     // must not exist, or be empty
+    kResume,  // must hold a run; its config is in config.yaml
+  };
+  /// Throws InputError naming the folder: it is a file, not empty, holds no run to resume, or another cdsp
+  /// is at work in it.
+  RunDirectory(std::filesystem::path path, Mode mode);
+  /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was made
+  /// here: a run that never began leaves nothing behind.
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  /// From here on what stands in the folder stays, however the run ends.
+  void keep() { kept_ = true; }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path file(const std::string& name) const { return path_ / name; }
+  /// Makes a sub-folder (if need be) and names it.
+  std::filesystem::path folder(const std::string& name) const;
+
+ private:
+  void release();
+  [[noreturn]] void reject_as_not_empty() const;
+
+  std::filesystem::path path_;
+  int lock_ = -1;
+  bool made_here_ = false;
+  bool kept_ = false;
+};
+
+/// run.json: written when a run starts, at every checkpoint and when it ends.
+struct RunRecord {
+  std::string status = "running";  // running | finished | interrupted | failed
+  std::string message;             // why, for failed
+  std::string start;               // of the first session, ISO 8601 UTC
+  double wall_seconds = 0;         // over all sessions of the run
+  int64_t resumed = 0;             // how often
+  int64_t steps = 0, epochs = 0;
+  int64_t parameters = 0;
+  std::string device;
+  int64_t threads = 0;
+  std::string data_fingerprint;
+};
+
+void write_run_record(const RunDirectory& directory, const Config& config, const RunRecord& record);
+/// Empty if there is no run.json. Throws InputError if it is not what write_run_record writes.
+std::optional<RunRecord> read_run_record(const std::filesystem::path& directory);
+
+/// Now, "2026-01-31T12:00:00Z".
+std::string utc_now();
+
+/// Whether the folder holds a finished run of exactly this config. Throws InputError naming the first key
+/// that differs if it holds a run of another config or data.
+enum class RunState { kAbsent, kUnfinished, kFinished };
+RunState inspect_run(const std::filesystem::path& directory, const Config& config,
+                     const std::string& data_fingerprint);
+
+}  // namespace cdsp

@@ -1,0 +1,216 @@
+#include "experiment/train_run.h"
+
+#include <chrono>
+
+#include "base/atomic_file.h"
+#include "base/csv.h"
+#include "base/error.h"
+#include "experiment/run_directory.h"
+#include "experiment/run_files.h"
+#include "train/checkpoint.h"
+#include "train/runtime.h"
+
+namespace cdsp {
+namespace fs = std::filesystem;
+namespace {
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// A run at work: the trainer, its folder and its growing tables.
+class Run {
+ public:
+  Run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer)
+      : config_(config),
+        data_(data),
+        observer_(observer),
+        stop_(options.stop),
+        threads_(use_threads(config.train.threads)),
+        device_(resolve_device(config.train.device)),
+        trainer_(make_trainer(options)),  // checks weights and order file before the folder is touched
+        directory_(options.out, options.resume ? RunDirectory::Mode::kResume : RunDirectory::Mode::kNew) {
+    record_.start = utc_now();
+    record_.parameters = trainer_.network().parameters().count();
+    record_.device = device_.str();
+    record_.threads = threads_;
+    record_.data_fingerprint = data.fingerprint;
+    if (options.resume) {
+      continue_from_checkpoint();
+    } else {
+      write_file_atomically(directory_.file("config.yaml"), to_yaml(config_));
+    }
+    first_step_ = trainer_.steps_done();
+    open_tables();
+    restart_speed();
+    test_ = place(data.test, device_);
+    save_record("running");
+    directory_.keep();
+  }
+
+  RunEnd execute() {
+    observer_.on_start(config_, trainer_, directory_.path());
+    RunEnd end = RunEnd::kInterrupted;
+    try {
+      end = loop();
+    } catch (const std::exception& error) {
+      observer_.on_end();
+      record_.message = error.what();
+      try {
+        save_record("failed");
+      } catch (const std::exception&) {
+        // A full disk takes no record either; the first failure is the one to tell.
+      }
+      throw;
+    }
+    save_record(end == RunEnd::kFinished ? "finished" : "interrupted");
+    observer_.on_end();
+    return end;
+  }
+
+ private:
+  Trainer make_trainer(const RunOptions& options) const {
+    Config config = config_;
+    // A resumed run takes its weights from the checkpoint; the file it once started from may be gone.
+    if (options.resume && find_checkpoint(options.out)) config.train.init_from.reset();
+    return Trainer(config, data_, device_);
+  }
+
+  void continue_from_checkpoint() {
+    if (const auto before = read_run_record(directory_.path())) {
+      record_.start = before->start;
+      record_.wall_seconds = earlier_seconds_ = before->wall_seconds;
+      record_.resumed = before->resumed + 1;
+    }
+    if (const auto checkpoint = find_checkpoint(directory_.path())) load_checkpoint(trainer_, *checkpoint);
+    if (trainer_.finished()) return;
+    // A blind evaluation made on the way is of weights that are about to change.
+    std::error_code ignored;
+    fs::remove_all(directory_.path() / "blind_eval", ignored);
+  }
+
+  void open_tables() {
+    const int64_t done = trainer_.steps_done();
+    const auto& tasks = data_.task_names;
+    metrics_.emplace(directory_.file("metrics.csv"), metrics_header(tasks), done);
+    timing_.emplace(directory_.file("timing.csv"), timing_header(), done);
+    epochs_.emplace(directory_.file("epochs.csv"), epochs_header(tasks), done);
+    // The checkpoint may be of the moment between an epoch's last step and its evaluation, or after it.
+    if (trainer_.at_epoch_end() && epochs_->last_key() == done) trainer_.begin_epoch();
+  }
+
+  /// Steps, logs and epochs until the run is done or asked to stop.
+  RunEnd loop() {
+    while (true) {
+      if (epoch_awaits_evaluation()) {
+        if (stop_requested() || !end_epoch()) break;
+      }
+      if (trainer_.finished()) return RunEnd::kFinished;
+      if (stop_requested()) break;
+      trainer_.step();
+      observer_.on_step(trainer_);
+      log_if_due();
+    }
+    check_steps();
+    save_checkpoint(trainer_, directory_.path());
+    return RunEnd::kInterrupted;
+  }
+
+  bool stop_requested() const { return stop_ != nullptr && stop_->load() != 0; }
+  bool epoch_awaits_evaluation() const {
+    return trainer_.at_epoch_end() && epochs_->last_key() < trainer_.steps_done();
+  }
+
+  /// Before anything is kept: throws if a step since the last look was not finite.
+  void check_steps() {
+    if (trainer_.steps_done() > first_step_) trainer_.read_metrics();
+  }
+
+  void log_if_due() {
+    const int64_t step = trainer_.steps_done();
+    if (step % config_.train.log_every != 0 && !trainer_.finished()) return;
+    const StepMetrics metrics = trainer_.read_metrics();
+    const double seconds = since_log_.seconds();
+    const double speed = static_cast<double>(metrics.images - images_at_log_) / seconds;
+    metrics_->append(metrics_row(metrics));
+    timing_->append(timing_row(step, earlier_seconds_ + wall_.seconds(), speed));
+    observer_.on_log(metrics, speed);
+    restart_speed();
+  }
+
+  void restart_speed() {
+    images_at_log_ = trainer_.images_seen();
+    since_log_ = Stopwatch();
+  }
+
+  /// Evaluates, writes the epoch's files and a checkpoint. False if the evaluation was asked to stop.
+  bool end_epoch() {
+    check_steps();
+    EpochRecord record;
+    record.epoch = trainer_.epoch();
+    record.step = trainer_.steps_done();
+    record.train = trainer_.epoch_sums();
+    observer_.on_evaluate(record.epoch);
+    try {
+      record.test = evaluate(trainer_.network(), test_, {home_protocol(config_)},
+                             config_.train.eval_batch_size, [this] { return !stop_requested(); })
+                        .front();
+    } catch (const WorkError&) {
+      if (stop_requested()) return false;
+      throw;
+    }
+    write_epoch_files(directory_, config_, trainer_, record);
+    if (trainer_.finished()) write_summary(directory_, config_, trainer_, record);
+    epochs_->append(epochs_row(record));
+    trainer_.begin_epoch();
+    if (trainer_.finished() || record.epoch % config_.train.checkpoint_every == 0) {
+      save_checkpoint(trainer_, directory_.path());
+      save_record("running");
+    }
+    observer_.on_epoch(record);
+    restart_speed();
+    return true;
+  }
+
+  void save_record(const char* status) {
+    record_.status = status;
+    record_.steps = trainer_.steps_done();
+    record_.epochs = trainer_.epoch();
+    record_.wall_seconds = earlier_seconds_ + wall_.seconds();
+    write_run_record(directory_, config_, record_);
+  }
+
+  Config config_;
+  const Dataset& data_;
+  RunObserver& observer_;
+  const std::atomic<int>* stop_;
+  int64_t threads_;
+  at::Device device_;
+  Trainer trainer_;
+  RunDirectory directory_;
+  DeviceSplit test_;
+  RunRecord record_;
+  std::optional<GrowingCsv> metrics_, timing_, epochs_;
+  Stopwatch wall_, since_log_;
+  double earlier_seconds_ = 0.0;
+  int64_t images_at_log_ = 0;
+  int64_t first_step_ = 0;  // steps done when this session began
+};
+
+}  // namespace
+
+Protocol home_protocol(const Config& config) {
+  return {config.variant == Variant::kBlind ? Protocol::Kind::kBlind : Protocol::Kind::kInformed, 0};
+}
+
+RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer) {
+  return Run(config, data, options, observer).execute();
+}
+
+}  // namespace cdsp

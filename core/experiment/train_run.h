@@ -1,0 +1,57 @@
+// One training run from config to finished folder: the trainer's steps, the evaluation after each epoch,
+// every file of spec section 9, checkpoints, resuming, and a clean stop on request.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "config/config.h"
+#include "data/dataset.h"
+#include "eval/evaluate.h"
+#include "train/metrics.h"
+#include "train/trainer.h"
+
+namespace cdsp {
+
+/// What an epoch came to; one row of epochs.csv.
+struct EpochRecord {
+  int64_t epoch = 0;  // counted from 1
+  int64_t step = 0;
+  EpochSums train;    // over the epoch's own steps, while learning
+  Evaluation test;    // after the epoch; informed, or blind for variant `blind`
+};
+
+/// How a run shows itself while it works. The defaults show nothing.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void on_start(const Config&, const Trainer&, const std::filesystem::path& /*out*/) {}
+  /// Instead of all the others: a comparison takes the finished run in `out` as it is.
+  virtual void on_reuse(const Config&, const std::filesystem::path& /*out*/) {}
+  virtual void on_step(const Trainer&) {}
+  virtual void on_log(const StepMetrics&, double /*images_per_second*/) {}
+  virtual void on_evaluate(int64_t /*epoch*/) {}
+  virtual void on_epoch(const EpochRecord&) {}
+  virtual void on_end() {}
+};
+
+struct RunOptions {
+  std::filesystem::path out;
+  bool resume = false;
+  /// Set to the signal's number to stop after the step at work; null = never.
+  const std::atomic<int>* stop = nullptr;
+};
+
+enum class RunEnd { kFinished, kInterrupted };
+
+/// Runs `config` into options.out. With options.resume, continues the run there (from the start if it has
+/// no checkpoint yet). Throws InputError before anything is written if config, data, weights or folder do
+/// not fit; throws WorkError, after recording it in run.json, if the work fails.
+RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer);
+
+/// The task input a variant is judged with after each epoch: informed, or blind for variant `blind`.
+Protocol home_protocol(const Config& config);
+
+}  // namespace cdsp

@@ -1,0 +1,29 @@
+// Tokens grouped by expert, with shapes that do not depend on who was selected.
+//
+// The k*T (token, slot) pairs are sorted by expert and cut into chunks of `chunk` rows; each expert starts
+// a fresh chunk, and the rest of its last chunk is padding. floor(kT / chunk) + N chunks always suffice, so
+// every shape is known before the routing is, nothing is read back to the host, and one batched matrix
+// product serves all experts. (Grouping costs k dense products where masking all tokens for every expert
+// would cost N.)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace cdsp {
+
+struct ExpertGrouping {
+  int64_t chunk = 0;     // rows per chunk
+  at::Tensor token;      // [chunks * chunk] int64: the token of each row (0 for padding)
+  at::Tensor weight;     // [chunks * chunk, 1]: its router weight for the chunk's expert; 0 for padding
+  at::Tensor ownership;  // [N, chunks]: 1 where the chunk belongs to the expert; padding chunks to nobody
+};
+
+/// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).
+ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weights);
+
+/// For every expert i: sum over its tokens t of w_ti * left_t (outer) right_t.
+/// left [T, a], right [T, b] -> [N, a, b].
+at::Tensor weighted_outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
+                               const at::Tensor& right);
+
+}  // namespace cdsp

@@ -1,0 +1,39 @@
+// Each expert's tokens, listed on the host for the fused CPU kernels.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace cdsp {
+
+/// A stretch of one expert's tokens: a piece of work that no other piece shares.
+struct TokenStretch {
+  int64_t expert;
+  int64_t begin, end;  // positions in ExpertTokens::pair
+};
+
+struct ExpertTokens {
+  /// indices [tokens, k]. Stretches are at most `longest` tokens, in the order of the experts.
+  ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts, int64_t longest) : top_k(k) {
+    std::vector<int64_t> first(static_cast<size_t>(experts) + 1, 0);
+    for (int64_t p = 0; p < tokens * k; ++p) ++first[static_cast<size_t>(indices[p]) + 1];
+    for (size_t e = 1; e < first.size(); ++e) first[e] += first[e - 1];
+    for (int64_t e = 0; e < experts; ++e) {
+      const int64_t end = first[static_cast<size_t>(e) + 1];
+      for (int64_t begin = first[static_cast<size_t>(e)]; begin < end; begin += longest) {
+        stretches.push_back({e, begin, begin + longest < end ? begin + longest : end});
+      }
+    }
+    pair.resize(static_cast<size_t>(tokens * k));
+    for (int64_t p = 0; p < tokens * k; ++p) {
+      pair[static_cast<size_t>(first[static_cast<size_t>(indices[p])]++)] = p;
+    }
+  }
+  int64_t token(int64_t position) const { return pair[static_cast<size_t>(position)] / top_k; }
+
+  int64_t top_k;
+  std::vector<int64_t> pair;  // token * k + slot, grouped by expert, tokens ascending
+  std::vector<TokenStretch> stretches;
+};
+
+}  // namespace cdsp

@@ -1,0 +1,20 @@
+// Root-mean-square normalisation (Zhang & Sennrich, arXiv:1910.07467):
+//
+//   y = x * w / sqrt(mean(x^2) + 1e-6)        mean over the last dimension
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/engine.h"
+
+namespace cdsp {
+
+inline constexpr double kRmsNormEpsilon = 1e-6;
+
+/// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host: one pass forward, one backward.
+at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace cdsp

@@ -1,0 +1,13 @@
+// The fused loops for any processor.
+#include "kernels/simd_begin.h"
+#include "kernels/simd_loops.h"
+
+#define CDSP_SIMD simd_portable
+#include "kernels/simd_loops.inl"
+
+namespace cdsp {
+
+const SimdLoops<float>& portable_loops(float) { return simd_portable::table<float>("portable"); }
+const SimdLoops<double>& portable_loops(double) { return simd_portable::table<double>("portable"); }
+
+}  // namespace cdsp

@@ -1,0 +1,74 @@
+#include "model/initialisation.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace cdsp {
+namespace {
+
+/// FNV-1a, folded to the 40 bits a stream index has.
+uint64_t hash_name(const std::string& name) {
+  uint64_t hash = 14695981039346656037ull;
+  for (const char character : name) {
+    hash ^= static_cast<unsigned char>(character);
+    hash *= 1099511628211ull;
+  }
+  return (hash ^ (hash >> 40)) & ((uint64_t{1} << 40) - 1);
+}
+
+at::Tensor host_tensor(at::IntArrayRef shape) {
+  return at::empty(shape, at::TensorOptions().dtype(at::kDouble));
+}
+
+}  // namespace
+
+RandomStream Initialiser::stream(const std::string& name) const {
+  return RandomStream(seed_, RandomPurpose::kParameterInit, hash_name(name));
+}
+
+at::Tensor Initialiser::place(const at::Tensor& host) const { return host.to(device_, dtype_); }
+
+at::Tensor Initialiser::draw_normal(const std::string& name, at::IntArrayRef shape) const {
+  at::Tensor values = host_tensor(shape);
+  RandomStream random = stream(name);
+  std::generate_n(values.data_ptr<double>(), values.numel(), [&random] { return random.normal(); });
+  return values;
+}
+
+at::Tensor Initialiser::ones(at::IntArrayRef shape) const { return place(host_tensor(shape).fill_(1.0)); }
+
+at::Tensor Initialiser::linear(const std::string& name, at::IntArrayRef shape, int64_t fan_in) const {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+  at::Tensor values = host_tensor(shape);
+  RandomStream random = stream(name);
+  std::generate_n(values.data_ptr<double>(), values.numel(),
+                  [&random, bound] { return random.uniform(-bound, bound); });
+  return place(values);
+}
+
+at::Tensor Initialiser::normal(const std::string& name, at::IntArrayRef shape, double std) const {
+  return place(draw_normal(name, shape) * std);
+}
+
+at::Tensor Initialiser::orthogonal(const std::string& name, int64_t rows, int64_t columns) const {
+  const at::Tensor normal = draw_normal(name, {rows, columns});
+  const bool is_wide = columns > rows;
+  const auto factors = at::linalg_qr(is_wide ? normal.t() : normal, "reduced");
+  const at::Tensor& r = std::get<1>(factors);
+  const at::Tensor q = std::get<0>(factors) * at::diagonal(r).sign();
+  return place(is_wide ? q.t().contiguous() : q);
+}
+
+at::Tensor Initialiser::topology(const std::string& name, int64_t experts,
+                                 const TopologyConfig& config) const {
+  const at::Tensor noise = draw_normal(name, {experts, experts});
+  if (config.init == TopologyInit::kMaxEntropy) return place(noise * config.init_std);
+  // The released code's start: links to oneself at 1, the others at 0.1 with a little noise.
+  at::Tensor values = noise * 0.02 + 0.1;
+  at::diagonal(values).fill_(1.0);
+  return place(values);
+}
+
+}  // namespace cdsp

@@ -1,0 +1,40 @@
+// What a block needs of its mixture-of-experts layer; cdsp_moe.h and standard_moe.h are the two kinds.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+
+#include "config/config.h"
+#include "kernels/cdsp_layer.h"
+#include "kernels/top_k_routing.h"
+#include "model/initialisation.h"
+#include "model/parameters.h"
+
+namespace cdsp {
+
+/// What the conflict game needs to know of one CDSP layer at one step.
+struct ConflictSite {
+  at::Tensor alpha;                            // [N, N] the logits themselves, differentiable
+  at::Tensor mask;                             // [N, D] this step's selection
+  at::Tensor active;                           // [N] bool: at least one token selected the expert
+  std::shared_ptr<ExpertGradients> gradients;  // filled by the backward pass
+};
+
+class MoeLayer {
+ public:
+  virtual ~MoeLayer() = default;
+  /// x [tokens, d] and the routing of these tokens -> [tokens, d].
+  /// If `site` is given and the layer has a topology, describes the layer there for the conflict game.
+  virtual at::Tensor forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const = 0;
+  /// Topology logits [N, N], or undefined for a layer without a topology.
+  virtual at::Tensor alpha() const { return {}; }
+};
+
+/// The layer of the config's variant; adds its parameters, named PREFIX.*.
+std::unique_ptr<MoeLayer> make_moe_layer(const Config& config, const std::string& prefix,
+                                         const Initialiser& initialiser, ParameterSet& parameters,
+                                         Engine engine);
+
+}  // namespace cdsp

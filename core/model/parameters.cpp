@@ -1,0 +1,44 @@
+#include "model/parameters.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace cdsp {
+
+at::Tensor ParameterSet::add(const std::string& name, const at::Tensor& initial, ParameterGroup group) {
+  at::Tensor value = initial.detach().clone(at::MemoryFormat::Contiguous);
+  value.set_requires_grad(true);
+  parameters_.push_back({name, value, group});
+  return value;
+}
+
+void ParameterSet::flatten() {
+  std::stable_sort(parameters_.begin(), parameters_.end(),
+                   [](const Parameter& a, const Parameter& b) { return a.group < b.group; });
+  flat_ = at::empty({count()}, parameters_.front().value.options().requires_grad(false));
+  int64_t offset = 0;
+  for (Parameter& parameter : parameters_) {
+    const at::Tensor view =
+        flat_.narrow(0, offset, parameter.value.numel()).view(parameter.value.sizes());
+    view.copy_(parameter.value.detach());
+    // Every handle on this parameter, the layers' too, now sees the flat buffer.
+    parameter.value.set_data(view);
+    offset += parameter.value.numel();
+  }
+}
+
+std::vector<at::Tensor> ParameterSet::values() const {
+  std::vector<at::Tensor> values;
+  values.reserve(parameters_.size());
+  for (const Parameter& parameter : parameters_) values.push_back(parameter.value);
+  return values;
+}
+
+int64_t ParameterSet::count() const {
+  int64_t count = 0;
+  for (const Parameter& parameter : parameters_) count += parameter.value.numel();
+  return count;
+}
+
+}  // namespace cdsp

@@ -1,0 +1,42 @@
+// The learnable tensors of a network, by name and by learning speed.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+namespace cdsp {
+
+/// The two speeds of the optimiser (spec section 6): topology logits learn faster and without decay.
+enum class ParameterGroup { kBase, kTopology };
+
+struct Parameter {
+  std::string name;  // as in the checkpoint, "blocks.0.moe.U"
+  at::Tensor value;  // leaf that requires grad
+  ParameterGroup group;
+};
+
+class ParameterSet {
+ public:
+  /// Takes `initial` as a new leaf. Names are unique.
+  at::Tensor add(const std::string& name, const at::Tensor& initial,
+                 ParameterGroup group = ParameterGroup::kBase);
+
+  /// Moves all values, group by group, into one flat buffer that the tensors then view, so that the
+  /// optimiser and the clipping work on a few long vectors. Call once, after the last add().
+  void flatten();
+
+  const std::vector<Parameter>& all() const { return parameters_; }
+  std::vector<at::Tensor> values() const;
+  /// Number of scalars.
+  int64_t count() const;
+  /// The flat buffer [count()]; parameters in the order of all(). Defined after flatten().
+  const at::Tensor& flat() const { return flat_; }
+
+ private:
+  std::vector<Parameter> parameters_;
+  at::Tensor flat_;
+};
+
+}  // namespace cdsp

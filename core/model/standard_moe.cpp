@@ -1,0 +1,25 @@
+#include "model/standard_moe.h"
+
+#include "kernels/standard_experts.h"
+
+namespace cdsp {
+
+StandardMoe::StandardMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
+                         ParameterSet& parameters, Engine engine)
+    : engine_(engine) {
+  const int64_t experts = config.moe.num_experts, d = config.model.d_model, hidden = config.moe.d_ffn;
+  const auto add_linear = [&](const char* suffix, at::IntArrayRef shape, int64_t fan_in) {
+    const std::string name = prefix + ".experts." + suffix;
+    return parameters.add(name, initialiser.linear(name, shape, fan_in));
+  };
+  w1_ = add_linear("w1", {experts, hidden, d}, d);
+  b1_ = add_linear("b1", {experts, hidden}, d);
+  w2_ = add_linear("w2", {experts, d, hidden}, hidden);
+  b2_ = add_linear("b2", {experts, d}, hidden);
+}
+
+at::Tensor StandardMoe::forward(const at::Tensor& x, const Routing& routing, ConflictSite*) const {
+  return standard_experts(x, routing, w1_, b1_, w2_, b2_, engine_);
+}
+
+}  // namespace cdsp

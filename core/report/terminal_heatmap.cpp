@@ -1,0 +1,63 @@
+#include "report/terminal_heatmap.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "report/colour_scale.h"
+#include "report/text_table.h"
+
+namespace cdsp {
+namespace {
+
+constexpr std::array<const char*, 5> kBlocks = {" ", "░", "▒", "▓", "█"};
+constexpr std::array<const char*, 5> kCharacters = {" ", ".", "+", "*", "#"};
+
+std::string padded(const std::string& text, int64_t columns) {
+  return text +
+         std::string(static_cast<size_t>(std::max<int64_t>(0, columns - display_width(text))), ' ');
+}
+
+/// Six columns: a space, the share, its shade.
+std::string cell(double share, double largest, const Terminal& terminal) {
+  const std::string number = fixed_number(share, 2);
+  const double position = share / largest;
+  if (terminal.colours) {
+    const Colour colour = viridis(position);
+    return "\x1b[48;5;" + std::to_string(terminal_colour(colour)) + ";38;5;" +
+           (needs_white_text(colour) ? "231" : "16") + "m " + number + " \x1b[0m";
+  }
+  const auto& shades = terminal.unicode ? kBlocks : kCharacters;
+  const double step = std::isfinite(position) ? std::clamp(position, 0.0, 1.0) * 4.0 : 0.0;
+  return " " + number + shades[static_cast<size_t>(std::lround(step))];
+}
+
+}  // namespace
+
+std::string terminal_heatmap(const RoutingRows& table, const std::vector<std::string>& tasks,
+                             double largest, const Terminal& terminal) {
+  int64_t name_width = 0;
+  for (const std::string& task : tasks) name_width = std::max(name_width, display_width(task));
+  std::string text = padded("", name_width + 1);
+  for (size_t expert = 0; expert < table.front().size(); ++expert) {
+    text += padded("   E" + std::to_string(expert), 6);
+  }
+  text = text.substr(0, text.find_last_not_of(' ') + 1) + '\n';
+  for (size_t task = 0; task < table.size(); ++task) {
+    text += padded(tasks[task], name_width + 1);
+    for (const double share : table[task]) text += cell(share, largest, terminal);
+    text += '\n';
+  }
+  return text;
+}
+
+double largest_share(const RoutingRows& table) {
+  double largest = 1e-6;
+  for (const auto& row : table) {
+    for (const double share : row) largest = std::max(largest, share);
+  }
+  return largest;
+}
+
+}  // namespace cdsp

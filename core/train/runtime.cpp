@@ -1,0 +1,135 @@
+#include "train/runtime.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Config.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <dlfcn.h>
+#include <malloc.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "base/error.h"
+#include "cdsp_version.h"
+
+namespace cdsp {
+namespace {
+
+int64_t cores_of_this_process() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::string cpu_instructions() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return "x86-64 AVX-512";
+  if (__builtin_cpu_supports("avx2")) return "x86-64 AVX2";
+  return "x86-64";
+#elif defined(__aarch64__)
+  return "aarch64";
+#else
+  return "other";
+#endif
+}
+
+template <typename Function>
+Function find_symbol(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
+
+}  // namespace
+
+int64_t cuda_device_count() {
+  return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+}
+
+at::Device resolve_device(const std::string& text) {
+  const int64_t gpus = text == "cpu" ? 0 : cuda_device_count();
+  if (text == "cpu" || (text == "auto" && gpus == 0)) return at::Device(at::kCPU);
+  const int64_t index = text.rfind("cuda:", 0) == 0 ? std::stoll(text.substr(5)) : 0;
+  if (index >= gpus) {
+    throw InputError("train.device: '" + text + "' was asked for, but LibTorch " CDSP_TORCH_VERSION " sees " +
+                     (gpus == 0 ? std::string("no CUDA device here") : std::to_string(gpus) + " CUDA device(s)") +
+                     "; use cpu or auto" + (gpus == 0 ? "" : ", or a smaller number"));
+  }
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+}
+
+int64_t use_threads(int64_t threads) {
+  if (threads == 0) threads = cores_of_this_process();
+  at::set_num_threads(static_cast<int>(threads));
+  // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of its own.
+  if (const auto set = find_symbol<void (*)(int)>("openblas_set_num_threads")) set(static_cast<int>(threads));
+  return threads;
+}
+
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+void restart_with_fast_blas(char** argv) {
+#if defined(__x86_64__)
+  const auto core_name = find_symbol<char* (*)()>("openblas_get_corename");
+  if (core_name == nullptr || std::getenv("OPENBLAS_CORETYPE") != nullptr) return;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+  const std::string chosen = core_name();
+  if (chosen != "Prescott" && chosen != "Core2" && chosen != "Generic" && chosen != "Nehalem") return;
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  setenv("OPENBLAS_CORETYPE", has_avx512 ? "SkylakeX" : "Haswell", 1);
+  execv("/proc/self/exe", argv);  // returns only if it failed, and then the slow kernels still are right
+#else
+  static_cast<void>(argv);
+#endif
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+BlasInfo blas_info() {
+  if (at::hasMKL()) return {"MKL", false};
+  if (const auto config = find_symbol<char* (*)()>("openblas_get_config")) return {config(), false};
+  // The alternatives system of Debian puts an implementation behind the one name libblas.so.3.
+  Dl_info where{};
+  if (void* gemm = dlsym(RTLD_DEFAULT, "sgemm_"); gemm != nullptr && dladdr(gemm, &where) != 0) {
+    const std::string library = where.dli_fname == nullptr ? "" : where.dli_fname;
+    const bool is_known_fast = library.find("openblas") != std::string::npos ||
+                               library.find("blis") != std::string::npos ||
+                               library.find("mkl") != std::string::npos ||
+                               library.find("torch") != std::string::npos;
+    return {library, !is_known_fast};
+  }
+  return {"inside LibTorch", false};
+}
+
+std::vector<std::pair<std::string, std::string>> runtime_facts() {
+  return {
+      {"cdsp", CDSP_VERSION},
+      {"git_commit", CDSP_GIT_COMMIT},
+      {"libtorch", CDSP_TORCH_VERSION},
+      {"compiler", CDSP_COMPILER},
+      {"build_type", CDSP_BUILD_TYPE},
+      {"build_flags", CDSP_CXX_FLAGS},
+      {"blas", blas_info().name},
+      {"cpu_instructions", cpu_instructions()},
+      {"cores", std::to_string(cores_of_this_process())},
+      {"threads", std::to_string(at::get_num_threads())},
+      {"cuda_in_libtorch", at::globalContext().hasCUDA() || CDSP_TORCH_HAS_CUDA ? "yes" : "no"},
+      {"cuda_devices", std::to_string(cuda_device_count())}};
+}
+
+}  // namespace cdsp

@@ -1,0 +1,44 @@
+// The process's share of the machine: device, threads, allocator; and what `cdsp info` and run.json tell of it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cdsp {
+
+/// "auto" (first CUDA device, else the CPU), "cpu", "cuda", "cuda:i".
+/// Throws InputError if CUDA is asked for and this LibTorch or machine has none, or not that many.
+at::Device resolve_device(const std::string& text);
+
+/// Number of CUDA devices that LibTorch can use; 0 on a build without CUDA.
+int64_t cuda_device_count();
+
+/// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on. Returns the number.
+int64_t use_threads(int64_t threads);
+
+/// Keeps freed memory in the process. A training step frees and takes tensors of several MB thousands of
+/// times; handing each back to the system costs more time in page faults than the arithmetic. Call first.
+void keep_freed_memory();
+
+/// OpenBLAS chooses its kernels by a list of processors, and falls back to code of 2004 (SSE3) on one that is
+/// newer than the list: five times slower. Where it did so on a processor with AVX2, sets OPENBLAS_CORETYPE
+/// and starts this program anew, since OpenBLAS reads the variable only while it is loaded. Returns if there
+/// is nothing to mend. Call first in main(), before any thread; an OPENBLAS_CORETYPE of the user's is kept.
+void restart_with_fast_blas(char** argv);
+
+/// Bytes of physical memory the process has held at most.
+int64_t peak_memory_bytes();
+
+struct BlasInfo {
+  std::string name;        // "MKL", "OpenBLAS ...", "reference BLAS", ...
+  bool is_slow_reference;  // the unoptimised Fortran reference: correct, and some 20 times slower
+};
+BlasInfo blas_info();
+
+/// Version and machine facts as (name, value), in the order to print them.
+std::vector<std::pair<std::string, std::string>> runtime_facts();
+
+}  // namespace cdsp

@@ -1,0 +1,278 @@
+#include "train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <sstream>
+
+#include "base/error.h"
+#include "model/topology.h"
+#include "model/weights.h"
+#include "train/task_dropout.h"
+
+namespace cdsp {
+namespace {
+
+InputShape input_shape(const Dataset& data) {
+  return {data.train.rows, data.train.cols, data.train.tasks()};
+}
+
+/// The largest parameter norms, non-finite ones first, for the message of a run that blew up.
+std::string describe_norms(const Network& network) {
+  std::vector<std::pair<double, std::string>> norms;
+  for (const Parameter& parameter : network.parameters().all()) {
+    norms.emplace_back(parameter.value.detach().to(at::kDouble).norm().item<double>(), parameter.name);
+  }
+  const auto rank = [](double norm) { return std::isfinite(norm) ? norm : HUGE_VAL; };
+  std::stable_sort(norms.begin(), norms.end(),
+                   [&](const auto& a, const auto& b) { return rank(a.first) > rank(b.first); });
+  std::ostringstream text;
+  text.precision(4);
+  for (size_t i = 0; i < norms.size(); ++i) {
+    text << (i == 0 ? "" : ", ") << norms[i].second << ' ' << norms[i].first;
+  }
+  return text.str();
+}
+
+}  // namespace
+
+Trainer::Trainer(const Config& config, const Dataset& data, at::Device device)
+    : config_(config),
+      data_(data),
+      device_(device),
+      sampler_(config, data.train),
+      train_(place(data.train, device)),
+      network_(std::make_unique<Network>(config, input_shape(data), device)) {
+  if (config.train.init_from) load_weights(*network_, *config.train.init_from);
+  optimizer_ = std::make_unique<AdamW>(network_->parameters(), config.optimizer);
+  games_.assign(network_->alphas().size(), LaggedGame(config.conflict.gradient));
+
+  const int64_t batch = config.train.batch_size;
+  steps_per_epoch_ = (sampler_.epoch_size() + batch - 1) / batch;
+  total_steps_ = steps_per_epoch_ * config.train.epochs;
+  if (config.train.max_steps > 0) total_steps_ = std::min(total_steps_, config.train.max_steps);
+  begin_epoch();
+}
+
+void Trainer::begin_epoch() {
+  const auto options = at::TensorOptions().dtype(at::kDouble).device(device_);
+  epoch_sums_ = at::zeros({3 * data_.train.tasks()}, options);
+  const int64_t experts = config_.moe.num_experts;
+  epoch_conflict_.clear();
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    epoch_conflict_.push_back(at::zeros({experts, experts}, options));
+  }
+  epoch_steps_ = 0;
+}
+
+bool Trainer::at_epoch_end() const {
+  return steps_done_ > 0 && (steps_done_ % steps_per_epoch_ == 0 || finished());
+}
+
+void Trainer::step() {
+  const Batch batch = next_batch();
+  const at::Tensor tasks = draw_tasks(batch);
+
+  ForwardRequest request;
+  request.conflict_sites = !games_.empty();
+  request.router_probabilities = games_.empty() && config_.balance.kind == BalanceKind::kSwitch;
+  const ForwardResult forward = network_->forward(batch.images, tasks, request);
+
+  std::vector<at::Tensor> conflicts;
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    conflicts.push_back(games_[layer].conflict(forward.sites[layer]));
+    epoch_conflict_[layer] += conflicts.back();
+  }
+  const Objective terms = objective(config_, forward, batch.labels, conflicts);
+
+  Gradient gradient = differentiate(terms.total);
+  const at::Tensor grad_norm = clip(gradient.flat);
+  record(terms, grad_norm, forward, batch);
+  // On the host looking is free, and the parameters stay those of the last good step.
+  if (device_.is_cpu()) check_finite(unpack_metrics(unread_.back(), !games_.empty()));
+
+  optimizer_->step(gradient.flat, gradient.reached);
+  for (size_t layer = 0; layer < games_.size(); ++layer) games_[layer].store(forward.sites[layer]);
+}
+
+Batch Trainer::next_batch() {
+  const int64_t epoch = steps_done_ / steps_per_epoch_, position = steps_done_ % steps_per_epoch_;
+  if (epoch != order_epoch_) {
+    order_ = sampler_.epoch_order(epoch);
+    order_epoch_ = epoch;
+  }
+  const int64_t begin = position * config_.train.batch_size;
+  const int64_t count =
+      std::min<int64_t>(config_.train.batch_size, static_cast<int64_t>(order_.size()) - begin);
+  ++steps_done_;
+  images_seen_ += count;
+  return gather(train_, order_.data() + begin, count);
+}
+
+at::Tensor Trainer::draw_tasks(const Batch& batch) const {
+  if (!network_->sees_tasks()) return {};
+  std::vector<double> kept =
+      draw_task_kept(config_.router, config_.seed, steps_done_, batch.tasks.size(0));
+  // With the task withheld from the whole batch no loss reaches the embedding, which then must not move.
+  if (std::find(kept.begin(), kept.end(), 1.0) == kept.end()) return {};
+  const at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
+  if (std::find(kept.begin(), kept.end(), 0.0) == kept.end()) return one_hot;
+  const at::Tensor keep =
+      at::from_blob(kept.data(), {batch.tasks.size(0), 1}, at::TensorOptions().dtype(at::kDouble))
+          .to(device_, network_->dtype());
+  return one_hot * keep;
+}
+
+Trainer::Gradient Trainer::differentiate(const at::Tensor& total) const {
+  const auto& parameters = network_->parameters();
+  const auto gradients = torch::autograd::grad({total}, parameters.values(), /*grad_outputs=*/{},
+                                               /*retain_graph=*/false, /*create_graph=*/false,
+                                               /*allow_unused=*/true);
+  Gradient result;
+  std::vector<at::Tensor> pieces;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const bool reached = gradients[i].defined();
+    result.reached.push_back(reached);
+    const at::Tensor& value = parameters.all()[i].value;
+    pieces.push_back(reached ? gradients[i].reshape({-1})
+                             : at::zeros({value.numel()}, value.options().requires_grad(false)));
+  }
+  result.flat = at::cat(pieces);
+  return result;
+}
+
+at::Tensor Trainer::clip(at::Tensor& gradient) const {
+  const at::Tensor norm = gradient.norm();
+  if (config_.optimizer.clip_norm > 0.0) {
+    gradient.mul_((config_.optimizer.clip_norm / (norm + 1e-6)).clamp_max(1.0));
+  }
+  return norm;
+}
+
+void Trainer::record(const Objective& terms, const at::Tensor& grad_norm, const ForwardResult& forward,
+                     const Batch& batch) {
+  at::Tensor sparsity = at::zeros({}, epoch_sums_.options()), entropy = at::zeros({}, epoch_sums_.options());
+  for (const ConflictSite& site : forward.sites) {
+    sparsity = sparsity + alpha_sparsity(site.alpha) / static_cast<double>(forward.sites.size());
+    entropy = entropy + structural_entropy(site.alpha);
+  }
+  const auto scalar = [](const at::Tensor& value) { return value.detach().to(at::kDouble); };
+  const at::Tensor scalars =
+      at::stack({scalar(terms.total), scalar(terms.task), scalar(terms.conflict), scalar(terms.reg),
+                 scalar(terms.balance), scalar(grad_norm), sparsity, entropy});
+  const at::Tensor sums = per_task_sums(forward.logits, batch.labels, batch.tasks, terms.sample_losses,
+                                        data_.train.tasks());
+  epoch_sums_ += sums;
+  ++epoch_steps_;
+  StepMetrics header;
+  header.step = steps_done_;
+  header.epoch = epoch();
+  header.images = images_seen_;
+  if (device_.is_cpu()) {  // checked at once, so only the last is ever read
+    unread_.clear();
+    unread_headers_.clear();
+  }
+  unread_headers_.push_back(header);
+  unread_.push_back(at::cat({scalars, sums}));
+}
+
+StepMetrics Trainer::read_metrics() {
+  const at::Tensor host = at::stack(unread_).to(at::kCPU);
+  StepMetrics metrics;
+  for (size_t i = 0; i < unread_.size(); ++i) {
+    metrics = unpack_metrics(host.select(0, static_cast<int64_t>(i)), !games_.empty());
+    metrics.step = unread_headers_[i].step;
+    metrics.epoch = unread_headers_[i].epoch;
+    metrics.images = unread_headers_[i].images;
+    check_finite(metrics);
+  }
+  unread_ = {unread_.back()};
+  unread_headers_ = {unread_headers_.back()};
+  return metrics;
+}
+
+void Trainer::check_finite(const StepMetrics& metrics) const {
+  const std::string term = first_non_finite(metrics);
+  if (term.empty()) return;
+  const int64_t step = metrics.step > 0 ? metrics.step : steps_done_;
+  throw WorkError("step " + std::to_string(step) + ": " + term +
+                  " is not finite; parameter norms: " + describe_norms(*network_));
+}
+
+EpochSums Trainer::epoch_sums() const {
+  const at::Tensor host = epoch_sums_.to(at::kCPU);
+  const double* sums = host.data_ptr<double>();
+  const int64_t tasks = data_.train.tasks();
+  return {{sums, sums + tasks}, {sums + tasks, sums + 2 * tasks}, {sums + 2 * tasks, sums + 3 * tasks}};
+}
+
+std::vector<at::Tensor> Trainer::epoch_mean_conflict() const {
+  std::vector<at::Tensor> means;
+  for (const at::Tensor& sum : epoch_conflict_) {
+    means.push_back(sum.to(at::kCPU) / static_cast<double>(std::max<int64_t>(epoch_steps_, 1)));
+  }
+  return means;
+}
+
+TensorFile Trainer::state() const {
+  TensorFile state;
+  state.tensors["optimizer.first_moment"] = optimizer_->first_moment;
+  state.tensors["optimizer.second_moment"] = optimizer_->second_moment;
+  state.tensors["optimizer.updates"] = at::tensor(optimizer_->updates, at::kLong);
+  state.tensors["epoch.sums"] = epoch_sums_;
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    const std::string prefix = "layers." + std::to_string(layer);
+    state.tensors[prefix + ".epoch_conflict"] = epoch_conflict_[layer];
+    if (games_[layer].lagged().defined()) state.tensors[prefix + ".lagged"] = games_[layer].lagged();
+  }
+  state.metadata["step"] = std::to_string(steps_done_);
+  state.metadata["images"] = std::to_string(images_seen_);
+  state.metadata["epoch_steps"] = std::to_string(epoch_steps_);
+  state.metadata["data"] = data_.fingerprint;
+  return state;
+}
+
+void Trainer::restore(const TensorFile& state, const std::filesystem::path& origin) {
+  const auto tensor = [&](const std::string& name, const at::Tensor& like) {
+    const auto found = state.tensors.find(name);
+    if (found == state.tensors.end()) throw InputError(origin.string() + ": tensor " + name + " is missing");
+    if (found->second.sizes() != like.sizes()) {
+      throw InputError(origin.string() + ": tensor " + name + " belongs to a network of another size");
+    }
+    return found->second.to(like.device(), like.scalar_type());
+  };
+  const auto number = [&](const std::string& name) {
+    const auto found = state.metadata.find(name);
+    try {
+      if (found != state.metadata.end()) return static_cast<int64_t>(std::stoll(found->second));
+    } catch (const std::exception&) {
+    }
+    throw InputError(origin.string() + ": metadata " + name + " is missing or not a number");
+  };
+  const auto data = state.metadata.find("data");
+  if (data == state.metadata.end() || data->second != data_.fingerprint) {
+    throw InputError(origin.string() + ": was written on other data (fingerprint " +
+                     (data == state.metadata.end() ? "none" : data->second) + ", the config's data has " +
+                     data_.fingerprint + ")");
+  }
+  const at::Tensor updates = tensor("optimizer.updates", at::tensor(optimizer_->updates, at::kLong));
+  optimizer_->first_moment = tensor("optimizer.first_moment", optimizer_->first_moment);
+  optimizer_->second_moment = tensor("optimizer.second_moment", optimizer_->second_moment);
+  optimizer_->updates.assign(updates.data_ptr<int64_t>(), updates.data_ptr<int64_t>() + updates.numel());
+  epoch_sums_ = tensor("epoch.sums", epoch_sums_);
+  const at::Tensor game_like = at::zeros({config_.moe.num_experts, config_.moe.num_experts},
+                                         at::TensorOptions().dtype(network_->dtype()).device(device_));
+  steps_done_ = number("step");
+  images_seen_ = number("images");
+  epoch_steps_ = number("epoch_steps");
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    const std::string prefix = "layers." + std::to_string(layer);
+    epoch_conflict_[layer] = tensor(prefix + ".epoch_conflict", epoch_conflict_[layer]);
+    if (steps_done_ > 0) games_[layer].restore(tensor(prefix + ".lagged", game_like));
+  }
+}
+
+}  // namespace cdsp

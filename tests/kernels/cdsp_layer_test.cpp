@@ -1,0 +1,215 @@
+// The dense CDSP layer against a loop over experts, and its gradients against finite differences.
+#include "kernels/cdsp_layer.h"
+
+#include <ATen/ATen.h>
+
+#include "support/catch.h"
+#include "support/closeness.h"
+#include "support/draw.h"
+#include "support/finite_differences.h"
+#include "support/loop_kernels.h"
+#include "support/numerics.h"
+
+using namespace cdsp;
+using namespace cdsp::test;
+
+namespace {
+
+struct LayerShape {
+  int64_t tokens, d, columns, experts, k, rank;
+};
+
+std::vector<LayerShape> layer_shapes(Draw& draw) {
+  std::vector<LayerShape> shapes = {
+      {7, 5, 23, 4, 2, 11},     // columns not divisible by experts
+      {9, 6, 12, 3, 1, 5},      // one expert a token
+      {9, 6, 12, 3, 3, 5},      // every expert
+      {8, 4, 10, 5, 2, 1},      // one column each
+      {8, 4, 10, 5, 2, 10},     // every column
+      {2, 3, 18, 9, 1, 4},      // most experts idle
+      {1, 4, 9, 4, 2, 3},       // one token
+      {6, 3, 5, 1, 1, 4},       // one expert
+      {300, 8, 40, 3, 2, 17}};  // many tokens an expert
+  for (int i = 0; i < 8; ++i) {
+    const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
+    shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
+                      draw.between(1, experts), draw.between(1, columns)});
+  }
+  return shapes;
+}
+
+std::string describe(const LayerShape& s) {
+  return std::to_string(s.tokens) + " tokens, d " + std::to_string(s.d) + ", D " +
+         std::to_string(s.columns) + ", " + std::to_string(s.k) + " of " +
+         std::to_string(s.experts) + " experts, rank " + std::to_string(s.rank);
+}
+
+struct LayerCase {
+  at::Tensor x, choices, weights, u, v, gate, upstream;
+  IndexSets selection;
+
+  LayerCase(const LayerShape& s, Draw& draw)
+      : x(draw.normal({s.tokens, s.d})),
+        choices(draw.choices(s.tokens, s.experts, s.k)),
+        weights(draw.weights_on(choices, s.experts)),
+        u(draw.normal({s.d, s.columns})),
+        v(draw.normal({s.columns, s.d})),
+        gate(draw.uniform({s.experts}, 0.1, 1.0)),
+        upstream(draw.normal({s.tokens, s.d})),
+        selection(draw.subsets(s.experts, s.columns, s.rank)) {}
+
+  at::Tensor mask() const { return mask_of(selection, u.size(1)); }
+};
+
+/// An answer, the gradients of its inputs, and those of U and V split by expert.
+struct LayerResult {
+  at::Tensor y, x, weights, u, v, gate, u_by_expert, v_by_expert;
+};
+
+LayerResult by_dense_form(const LayerCase& c, const Numerics& n) {
+  const auto input = [&n](const at::Tensor& value) {
+    return value.to(n.dtype).clone().set_requires_grad(true);
+  };
+  const at::Tensor x = input(c.x), weights = input(c.weights), u = input(c.u), v = input(c.v),
+                   gate = input(c.gate);
+  const auto by_expert = std::make_shared<ExpertGradients>();
+  const at::Tensor y = cdsp_layer(x, {c.choices, weights, {}}, u, v, gate, c.mask().to(n.dtype),
+                                  by_expert, n.engine);
+  const auto g = gradients_of((y * c.upstream.to(n.dtype)).sum(), {x, weights, u, v, gate});
+  return {y, g[0], g[1], g[2], g[3], g[4], by_expert->u, by_expert->v};
+}
+
+LayerResult by_loop(const LayerCase& c) {
+  const at::Tensor x = leaf(c.x), weights = leaf(c.weights), gate = leaf(c.gate);
+  std::vector<at::Tensor> inputs = {x, weights, gate}, u, v;
+  for (size_t i = 0; i < c.selection.size(); ++i) {
+    u.push_back(leaf(c.u));
+    v.push_back(leaf(c.v));
+  }
+  inputs.insert(inputs.end(), u.begin(), u.end());
+  inputs.insert(inputs.end(), v.begin(), v.end());
+  const at::Tensor y = loop_cdsp_layer(x, c.choices, weights, u, v, gate, c.selection);
+  const auto g = gradients_of((y * c.upstream).sum(), inputs);
+  const auto first_u = g.begin() + 3, first_v = first_u + static_cast<std::ptrdiff_t>(u.size());
+  const at::Tensor u_by_expert = at::stack(std::vector<at::Tensor>(first_u, first_v));
+  const at::Tensor v_by_expert = at::stack(std::vector<at::Tensor>(first_v, g.end()));
+  return {y, g[0], g[1], u_by_expert.sum(0), v_by_expert.sum(0), g[2], u_by_expert, v_by_expert};
+}
+
+void check_same(const LayerResult& found, const LayerResult& expected, const at::Tensor& choices,
+                double tolerance) {
+  CHECK(relative_error(found.y, expected.y) < tolerance);
+  CHECK(relative_error(found.x, expected.x) < tolerance);
+  CHECK(relative_error(found.weights.gather(1, choices), expected.weights.gather(1, choices)) <
+        tolerance);
+  CHECK(relative_error(found.u, expected.u) < tolerance);
+  CHECK(relative_error(found.v, expected.v) < tolerance);
+  CHECK(relative_error(found.gate, expected.gate) < tolerance);
+  CHECK(relative_error(found.u_by_expert, expected.u_by_expert) < tolerance);
+  CHECK(relative_error(found.v_by_expert, expected.v_by_expert) < tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("the dense form equals a loop over experts that gather their own columns") {
+  Draw draw(1);
+  for (const LayerShape& shape : layer_shapes(draw)) {
+    const LayerCase c(shape, draw);
+    const LayerResult expected = by_loop(c);
+    for (const Numerics& n : all_numerics()) {
+      INFO(describe(shape) << ", " << n.name);
+      check_same(by_dense_form(c, n), expected, c.choices, n.tolerance);
+    }
+  }
+}
+
+TEST_CASE("the experts' gradients sum to the gradient of the backbone") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  Draw draw(2);
+  for (const LayerShape& shape : layer_shapes(draw)) {
+    INFO(describe(shape) << ", " << n.name);
+    const LayerResult found = by_dense_form(LayerCase(shape, draw), n);
+    CHECK(relative_error(found.u_by_expert.sum(0), found.u) < n.tolerance);
+    CHECK(relative_error(found.v_by_expert.sum(0), found.v) < n.tolerance);
+  }
+}
+
+TEST_CASE("an expert's gradient is zero outside its columns, and everywhere if it is idle") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  Draw draw(3);
+  const LayerCase c({5, 4, 14, 6, 1, 4}, draw);
+  const LayerResult found = by_dense_form(c, n);
+  const at::Tensor mask = c.mask();
+  for (int64_t expert = 0; expert < 6; ++expert) {
+    const bool is_active = c.choices.eq(expert).any().item<bool>();
+    const at::Tensor expected = is_active ? mask[expert] : at::zeros({14}, at::kDouble);
+    INFO("expert " << expert << ", " << n.name);
+    CHECK(at::equal(found.u_by_expert[expert].abs().sum(0).gt(0).to(at::kDouble), expected));
+    CHECK(at::equal(found.v_by_expert[expert].abs().sum(1).gt(0).to(at::kDouble), expected));
+  }
+}
+
+TEST_CASE("the layer's gradients agree with finite differences, the router's included") {
+  const Numerics n = GENERATE(from_range(exact_numerics()));
+  Draw draw(4);
+  for (const LayerShape& shape :
+       {LayerShape{7, 5, 11, 4, 2, 5}, LayerShape{5, 3, 8, 3, 3, 1}, LayerShape{6, 4, 7, 3, 1, 7}}) {
+    INFO(describe(shape) << ", " << n.name);
+    const LayerCase c(shape, draw);
+    const at::Tensor x = leaf(c.x), u = leaf(c.u), v = leaf(c.v), gate = leaf(c.gate);
+    const at::Tensor logits = leaf(draw.normal({shape.tokens, shape.experts}));
+    const at::Tensor mask = c.mask();
+    std::vector<GradientInput> inputs = {{"x", x}, {"U", u}, {"V", v}, {"gate", gate}};
+    if (shape.k > 1) inputs.push_back({"router logits", logits});
+    check_gradients(
+        [&] {
+          const Routing routing = route_top_k(logits, shape.k, false, n.engine);
+          return (cdsp_layer(x, routing, u, v, gate, mask, nullptr, n.engine) * c.upstream).sum();
+        },
+        inputs);
+  }
+}
+
+TEST_CASE("the answer does not depend on whether gradients are attributed or wanted at all") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  INFO(n.name);
+  Draw draw(5);
+  const LayerCase c({12, 5, 17, 4, 2, 8}, draw);
+  const Routing routing = {c.choices, c.weights.to(n.dtype), {}};
+  const at::Tensor x = c.x.to(n.dtype), v = c.v.to(n.dtype), gate = c.gate.to(n.dtype);
+  const at::Tensor mask = c.mask().to(n.dtype), u = c.u.to(n.dtype);
+  const at::Tensor wanted_of_u = u.clone().set_requires_grad(true);
+  const at::Tensor plain = cdsp_layer(x, routing, u, v, gate, mask, nullptr, n.engine);
+  CHECK(at::equal(plain, by_dense_form(c, n).y));
+  const at::NoGradGuard no_grad;
+  CHECK(at::equal(plain, cdsp_layer(x, routing, wanted_of_u, v, gate, mask, nullptr, n.engine)));
+}
+
+TEST_CASE("only some of the layer's inputs may want a gradient, and all outputs may share a slope") {
+  // The gradient of a plain sum arrives expanded from one number, not as a table of its own.
+  const Numerics n = GENERATE(from_range(exact_numerics()));
+  INFO(n.name);
+  Draw draw(6);
+  LayerCase c({9, 5, 13, 4, 2, 6}, draw);
+  c.upstream = at::ones_like(c.x);
+  const LayerResult expected = by_loop(c);
+  const Routing routing = {c.choices, c.weights, {}};
+  const at::Tensor u = leaf(c.u), gate = leaf(c.gate);
+  const at::Tensor y = cdsp_layer(c.x, routing, u, c.v, c.gate, c.mask(), nullptr, n.engine);
+  CHECK(relative_error(gradients_of(y.sum(), {u})[0], expected.u) < n.tolerance);
+  const at::Tensor z = cdsp_layer(c.x, routing, c.u, c.v, gate, c.mask(), nullptr, n.engine);
+  CHECK(relative_error(gradients_of(z.sum(), {gate})[0], expected.gate) < n.tolerance);
+}
+
+TEST_CASE("the layer gives the same bytes every time") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  INFO(n.name);
+  Draw draw(7);
+  const LayerCase c({700, 16, 64, 8, 2, 23}, draw);
+  const LayerResult once = by_dense_form(c, n), again = by_dense_form(c, n);
+  CHECK(same_bytes(once.y, again.y));
+  CHECK(same_bytes(once.x, again.x));
+  CHECK(same_bytes(once.gate, again.gate));
+  CHECK(same_bytes(once.u_by_expert, again.u_by_expert));
+  CHECK(same_bytes(once.v_by_expert, again.v_by_expert));
+}

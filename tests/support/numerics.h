@@ -1,0 +1,32 @@
+// Every way the kernels can be asked to calculate on the host.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/engine.h"
+
+namespace cdsp::test {
+
+struct Numerics {
+  Engine engine;
+  at::ScalarType dtype;
+  double tolerance;  // relative error to expect of sums of moderate length
+  std::string name;
+};
+
+inline std::vector<Numerics> all_numerics() {
+  return {{Engine::kReference, at::kDouble, 1e-12, "reference, float64"},
+          {Engine::kReference, at::kFloat, 2e-5, "reference, float32"},
+          {Engine::kFused, at::kDouble, 1e-12, "fused, float64"},
+          {Engine::kFused, at::kFloat, 2e-5, "fused, float32"}};
+}
+
+/// The float64 ones.
+inline std::vector<Numerics> exact_numerics() {
+  return {all_numerics()[0], all_numerics()[2]};
+}
+
+}  // namespace cdsp::test
