@@ -6,8 +6,10 @@
 #include <new>
 #include <string>
 
+#include <fcntl.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "app/commands.h"
 #include "base/error.h"
@@ -69,6 +71,14 @@ std::string wrong_command(const CLI::App& root, int argc, char** argv) {
   return commands_of(*parent).empty() ? "" : "a command is needed; there are: " + names_of(*parent);
 }
 
+/// A stream that was closed before the start stays one that nothing can be written to, instead of
+/// the first file that the program opens.
+void reserve_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);
+  }
+}
+
 /// Prints --help or --version; a reader that is gone is a failure here too.
 int answer(CLI::App& root, const CLI::ParseError& request) {
   const int code = root.exit(request);
@@ -91,7 +101,7 @@ int run(const app::Action& action) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  restart_with_fast_blas(argv);
+  reserve_standard_streams();
   keep_freed_memory();
   // A reader that goes away ends in an error at the next write, not in the death of a long run.
   std::signal(SIGPIPE, SIG_IGN);
@@ -127,6 +137,8 @@ int main(int argc, char** argv) {
     const std::string wrong = wrong_command(root, argc, argv);
     return report(wrong.empty() ? error.what() : wrong, kExitBadInput);
   }
+  // A second start is worth its time only for work that multiplies matrices.
+  if (!root.got_subcommand("config") && !root.got_subcommand("data")) restart_with_fast_blas(argv);
   set_up_logging(global.quiet);
   return run(action);
 }

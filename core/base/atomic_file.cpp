@@ -1,13 +1,13 @@
 #include "base/atomic_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -51,7 +51,8 @@ void sync_path(const fs::path& path) {
   const int result = ::fsync(descriptor);
   const int code = errno;
   ::close(descriptor);
-  // Some file systems cannot sync a folder and say so with EINVAL; the rename is as durable as they get.
+  // Some file systems cannot sync a folder and say so with EINVAL; the rename is as durable as they
+  // get.
   if (result != 0 && code != EINVAL) fail(path, "flushing to disk", code);
 }
 
@@ -84,7 +85,8 @@ std::string read_file(const fs::path& path) {
   if (!fs::exists(status)) throw InputError(path.string() + ": no such file");
   if (fs::is_directory(status)) throw InputError(path.string() + ": is a folder, a file is needed");
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw InputError(path.string() + ": cannot be opened for reading: " + std::strerror(errno));
+  if (!stream)
+    throw InputError(path.string() + ": cannot be opened for reading: " + std::strerror(errno));
   std::ostringstream content;
   content << stream.rdbuf();
   if (stream.bad()) throw InputError(path.string() + ": cannot be read");

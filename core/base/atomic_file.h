@@ -1,7 +1,8 @@
 // Whole files only: a reader sees the old file or the new one, never a half.
 //
-// Every writer here writes beside the target, flushes to the disk (fsync), renames over the target and
-// flushes the folder. Failures throw WorkError naming the path and the reason; the file beside is removed.
+// Every writer here writes beside the target, flushes to the disk (fsync), renames over the target
+// and flushes the folder. Failures throw WorkError naming the path and the reason; the file beside
+// is removed.
 #pragma once
 
 #include <filesystem>

@@ -48,7 +48,8 @@ GrowingCsv::GrowingCsv(fs::path path, const CsvRow& header, std::optional<int64_
     std::istringstream old(read_file(path_));
     std::string row;
     std::getline(old, row);
-    if (row != header.text()) throw InputError(path_.string() + ": line 1: has other columns than this run writes");
+    if (row != header.text())
+      throw InputError(path_.string() + ": line 1: has other columns than this run writes");
     // getline sets eof on a last line without its newline: such a row was cut off and is dropped.
     while (std::getline(old, row) && !old.eof()) {
       const auto key = key_of(row);

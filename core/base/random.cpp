@@ -26,8 +26,8 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 
 RandomStream::RandomStream(uint64_t seed, RandomPurpose purpose, uint64_t index)
     : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)} {
-  // The name fills three counter words, so two streams can meet only after 2^32 blocks of one of them.
-  // 2^40 indices per purpose leave 24 bits for the purpose.
+  // The name fills three counter words, so two streams can meet only after 2^32 blocks of one of
+  // them. 2^40 indices per purpose leave 24 bits for the purpose.
   const uint64_t name = index ^ (static_cast<uint64_t>(purpose) << 40);
   counter_ = {0, 0, static_cast<uint32_t>(name), static_cast<uint32_t>(name >> 32)};
 }

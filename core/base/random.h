@@ -1,9 +1,10 @@
-// Seeded, counter-based random streams: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
-// as 1, 2, 3", SC 2011).
+// Seeded, counter-based random streams: Philox4x32-10 (Salmon et al., "Parallel random numbers: as
+// easy as 1, 2, 3", SC 2011).
 //
-// A stream is named by (seed, purpose, index). Streams never share state: drawing more from one (turning
-// dropout on, logging more often) moves no other. The same name gives the same numbers on every machine,
-// compiler, LibTorch version and device, because every distribution below is defined here, in double.
+// A stream is named by (seed, purpose, index). Streams never share state: drawing more from one
+// (turning dropout on, logging more often) moves no other. The same name gives the same numbers on
+// every machine, compiler, LibTorch version and device, because every distribution below is defined
+// here, in double.
 #pragma once
 
 #include <array>

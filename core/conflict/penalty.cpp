@@ -17,7 +17,8 @@ at::Tensor penalty_of(const at::Tensor& alpha, ConflictPenalty penalty) {
   return at::sigmoid(alpha);
 }
 
-at::Tensor conflict_loss(const at::Tensor& alpha, const at::Tensor& conflict, ConflictPenalty penalty) {
+at::Tensor conflict_loss(const at::Tensor& alpha, const at::Tensor& conflict,
+                         ConflictPenalty penalty) {
   return (penalty_of(alpha, penalty) * conflict).sum();
 }
 

@@ -1,5 +1,5 @@
-// The conflict penalty f(A) of the objective  lambda * sum_{i != j} f(A_ij) C_ij  (paper Eq. 17 and 22).
-// Adding one: an enum value, its spelling in config/, and a line in penalty.cpp.
+// The conflict penalty f(A) of the objective  lambda * sum_{i != j} f(A_ij) C_ij  (paper Eq. 17 and
+// 22). Adding one: an enum value, its spelling in config/, and a line in penalty.cpp.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,8 @@ namespace cdsp {
 at::Tensor penalty_of(const at::Tensor& alpha, ConflictPenalty penalty);
 
 /// sum_{i != j} f(A_ij) C_ij of one layer; conflict [N, N] is a constant with a zero diagonal.
-at::Tensor conflict_loss(const at::Tensor& alpha, const at::Tensor& conflict, ConflictPenalty penalty);
+at::Tensor conflict_loss(const at::Tensor& alpha, const at::Tensor& conflict,
+                         ConflictPenalty penalty);
 
 /// l1 * mean|A| + determinism * mean(sigma(A)(1 - sigma(A))) of one layer (Eq. 16).
 at::Tensor topology_regulariser(const at::Tensor& alpha, const ConflictConfig& config);

@@ -97,6 +97,7 @@ SplitFiles open_files(const Config& config) {
 
 Split read_split(const Config& config, std::vector<TaskFiles>& files, int64_t limit) {
   std::vector<int64_t> counts;
+  counts.reserve(files.size());
   for (const TaskFiles& task : files) {
     counts.push_back(limit > 0 ? std::min(limit, task.images.items()) : task.images.items());
   }

@@ -21,7 +21,8 @@ Point between(Point a, Point b, double share) {
 }  // namespace
 
 Path smooth_curve(const Path& knots, bool closed, int steps) {
-  const int64_t count = static_cast<int64_t>(knots.size());
+  const auto count = static_cast<int64_t>(knots.size());
+  if (count == 0) return {};
   const auto knot = [&](int64_t i) {
     i = closed ? (i % count + count) % count : std::clamp<int64_t>(i, 0, count - 1);
     return knots[static_cast<size_t>(i)];
@@ -166,7 +167,7 @@ void Canvas::fill(const std::vector<Path>& outlines) {
 void Canvas::write(double brightness, double noise, RandomStream& stream, uint8_t* bytes) const {
   for (size_t i = 0; i < pixels_.size(); ++i) {
     const double value = brightness * pixels_[i] + noise * stream.normal();
-    bytes[i] = static_cast<uint8_t>(255.0 * std::clamp(value, 0.0, 1.0) + 0.5);
+    bytes[i] = static_cast<uint8_t>(std::lround(255.0 * std::clamp(value, 0.0, 1.0)));
   }
 }
 

@@ -15,7 +15,7 @@ int64_t upper_half(int64_t label) { return label >= 5 ? 1 : 0; }
 struct LabelRule {
   LabelScheme scheme;
   const char* task;      // empty: every task
-  int64_t file_classes;  // labels of the file are below this; 0 = below model.classes
+  int64_t file_classes;  // labels of the file must be below this; 0 = no rule of its own
   int64_t (*map)(int64_t label);
 };
 
@@ -45,23 +45,17 @@ void check_label_scheme(LabelScheme scheme, const std::string& task) { rule_for(
 void apply_label_scheme(LabelScheme scheme, const std::string& task, const std::string& file,
                         int64_t classes, uint8_t* labels, int64_t count) {
   const LabelRule& rule = rule_for(scheme, task);
-  const int64_t file_classes = rule.file_classes == 0 ? classes : rule.file_classes;
+  const auto require_below = [&](int64_t bound, int64_t label, int64_t item) {
+    if (label < bound) return;
+    throw InputError(
+        file + ": item " + std::to_string(item) + " (counted from 0) has label " +
+        std::to_string(label) + "; allowed: 0 to " + std::to_string(bound - 1) +
+        (bound == classes ? " (model.classes = " + std::to_string(classes) + ")" : std::string()));
+  };
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t found = labels[i];
-    const auto fail = [&](int64_t label, const std::string& allowed) {
-      throw InputError(file + ": item " + std::to_string(i) + " (counted from 0) has label " +
-                       std::to_string(label) + "; allowed: " + allowed);
-    };
-    if (found >= file_classes) {
-      fail(found, "0 to " + std::to_string(file_classes - 1) +
-                      (rule.file_classes == 0 ? " (model.classes = " + std::to_string(classes) + ")"
-                                              : std::string()));
-    }
-    const int64_t label = rule.map(found);
-    if (label >= classes) {
-      fail(label, "0 to " + std::to_string(classes - 1) +
-                      " (model.classes = " + std::to_string(classes) + ")");
-    }
+    if (rule.file_classes > 0) require_below(rule.file_classes, labels[i], i);
+    const int64_t label = rule.map(labels[i]);
+    require_below(classes, label, i);
     labels[i] = static_cast<uint8_t>(label);
   }
 }

@@ -16,15 +16,13 @@ constexpr const char* kLabels = "-labels-idx1-ubyte";
 constexpr const char* kSplits[] = {"train", "t10k"};
 
 bool has_data(const fs::path& folder) {
-  for (const std::string split : kSplits) {
-    for (const std::string kind : {kImages, kLabels}) {
-      for (const std::string packing : {"", ".gz"}) {
-        std::error_code code;
-        if (fs::exists(folder / (split + kind + packing), code)) return true;
-      }
-    }
-  }
-  return false;
+  const auto exists = [](const fs::path& path) {
+    std::error_code code;
+    return fs::exists(path, code) || fs::exists(path.string() + ".gz", code);
+  };
+  return std::any_of(std::begin(kSplits), std::end(kSplits), [&](const std::string& split) {
+    return exists(folder / (split + kImages)) || exists(folder / (split + kLabels));
+  });
 }
 
 std::vector<std::string> tasks_in(const fs::path& root) {
@@ -149,6 +147,7 @@ std::vector<TaskReport> verify_data(const fs::path& root, std::vector<std::strin
                      "'cdsp data fetch' downloads the public data sets");
   }
   std::vector<TaskReport> reports;
+  reports.reserve(tasks.size());
   for (const std::string& task : tasks) reports.push_back(verify_task(root, task));
   return reports;
 }

@@ -1,9 +1,9 @@
 #include "eval/evaluate.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <numeric>
+
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "train/metrics.h"
@@ -14,9 +14,10 @@ namespace {
 
 /// Sums of one protocol over the batches, on the device.
 struct Sums {
-  at::Tensor answers;                    // [3 * tasks]: images, correct, loss
-  std::vector<at::Tensor> selections;    // per layer [tasks, N]
-  std::vector<at::Tensor> agreements;    // per layer [tasks, 2]: same set, Jaccard, summed over tokens
+  at::Tensor answers;                  // [3 * tasks]: images, correct, loss
+  std::vector<at::Tensor> selections;  // per layer [tasks, N]
+  std::vector<at::Tensor>
+      agreements;  // per layer [tasks, 2]: same set, Jaccard, summed over tokens
 };
 
 /// [tokens, N] bool -> per-task sums of per-token values need the task of every token.
@@ -41,7 +42,8 @@ double weighted_mean(const std::vector<double>& values, const std::vector<double
 
 void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? sum + value : value; }
 
-Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int64_t positions, int64_t top_k) {
+Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int64_t positions,
+                  int64_t top_k) {
   Evaluation result;
   result.protocol = protocol;
   const at::Tensor answers = sums.answers.view({3, tasks});
@@ -50,9 +52,11 @@ Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int
   result.loss = ratio(answers[2], answers[0]);
   const at::Tensor tokens = answers[0] * static_cast<double>(positions);
   for (size_t layer = 0; layer < sums.selections.size(); ++layer) {
-    const at::Tensor share = sums.selections[layer] / (tokens * static_cast<double>(top_k)).unsqueeze(1);
+    const at::Tensor share =
+        sums.selections[layer] / (tokens * static_cast<double>(top_k)).unsqueeze(1);
     std::vector<std::vector<double>> table;
-    for (int64_t task = 0; task < tasks; ++task) table.push_back(ratio(share[task], at::ones_like(share[task])));
+    for (int64_t task = 0; task < tasks; ++task)
+      table.push_back(ratio(share[task], at::ones_like(share[task])));
     result.routing.push_back(table);
     result.same_route.push_back(ratio(sums.agreements[layer].select(1, 0), tokens));
     result.route_jaccard.push_back(ratio(sums.agreements[layer].select(1, 1), tokens));
@@ -81,7 +85,8 @@ std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& spli
       const at::Tensor told = task_input(protocols[p], batch.tasks, tasks, network.dtype());
       const ForwardResult forward = network.forward(batch.images, told);
       const at::Tensor losses = cross_entropy_per_image(forward.logits, batch.labels);
-      add_to(sums[p].answers, per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks));
+      add_to(sums[p].answers,
+             per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks));
       sums[p].selections.resize(forward.routing.size());
       sums[p].agreements.resize(forward.routing.size());
       positions = forward.routing[0].indices.size(0) / members.size(0);
@@ -92,8 +97,10 @@ std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& spli
         if (p == 0) reference_routes.push_back(selected);
         add_to(sums[p].selections[layer], at::mm(tokens_by_task, selected));
         const at::Tensor shared = (selected * reference_routes[layer]).sum(1);
-        const at::Tensor agreement = at::stack({shared.eq(static_cast<double>(top_k)).to(at::kDouble),
-                                                shared / (2.0 * static_cast<double>(top_k) - shared)}, 1);
+        const at::Tensor agreement =
+            at::stack({shared.eq(static_cast<double>(top_k)).to(at::kDouble),
+                       shared / (2.0 * static_cast<double>(top_k) - shared)},
+                      1);
         add_to(sums[p].agreements[layer], at::mm(tokens_by_task, agreement));
       }
     }

@@ -19,8 +19,9 @@ struct Evaluation {
   std::vector<double> loss;      // per task, mean cross entropy
   std::vector<double> images;    // per task
   RoutingTable routing;
-  /// Against the first protocol asked for, per layer and task: share of tokens whose set of k experts is
-  /// the same, and the mean Jaccard index of the two sets. 1 for the first protocol itself.
+  /// Against the first protocol asked for, per layer and task: share of tokens whose set of k
+  /// experts is the same, and the mean Jaccard index of the two sets. 1 for the first protocol
+  /// itself.
   std::vector<std::vector<double>> same_route;
   std::vector<std::vector<double>> route_jaccard;
 
@@ -28,8 +29,8 @@ struct Evaluation {
   double total_loss() const;
 };
 
-/// Evaluates all images of `split`; `keep_going` is asked between batches and stops the work by returning
-/// false (WorkError). Every task must have at least one image.
+/// Evaluates all images of `split`; `keep_going` is asked between batches and stops the work by
+/// returning false (WorkError). Every task must have at least one image.
 std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
                                  const std::vector<Protocol>& protocols, int64_t batch_size,
                                  const std::function<bool()>& keep_going = {});

@@ -1,10 +1,10 @@
 // What the router is told of an image's task at test time.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace cdsp {
 

@@ -68,7 +68,8 @@ double normalised_mutual_information(const RoutingRows& table) {
   if (table.size() < 2) return kNotDefined;
   const std::vector<double> load = mean_row(table);
   double information = 0.0;
-  for (const auto& row : table) information += kullback_leibler(row, load) / static_cast<double>(table.size());
+  for (const auto& row : table)
+    information += kullback_leibler(row, load) / static_cast<double>(table.size());
   return information / std::log2(static_cast<double>(table.size()));
 }
 
@@ -89,7 +90,8 @@ std::vector<double> task_entropy_of_experts(const RoutingRows& table) {
 std::vector<size_t> preferred_experts(const RoutingRows& table) {
   std::vector<size_t> preferred;
   for (const auto& row : table) {
-    preferred.push_back(static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin()));
+    preferred.push_back(
+        static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin()));
   }
   return preferred;
 }

@@ -20,7 +20,8 @@ std::vector<std::vector<double>> link_strengths(const at::Tensor& alpha) {
   return rows_of(at::sigmoid(alpha.detach().to(at::kDouble)));
 }
 
-std::vector<std::vector<double>> rank_overlap(const at::Tensor& alpha, int64_t d_base, int64_t rank) {
+std::vector<std::vector<double>> rank_overlap(const at::Tensor& alpha, int64_t d_base,
+                                              int64_t rank) {
   const at::Tensor mask = select_topology(alpha.detach(), d_base, rank).mask.to(at::kDouble);
   return rows_of(at::mm(mask, mask.t()) / static_cast<double>(rank));
 }

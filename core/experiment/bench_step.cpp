@@ -1,10 +1,10 @@
 #include "experiment/bench_step.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
+
+#include <ATen/ATen.h>
 
 #include "base/random.h"
 #include "data/dataset.h"
@@ -24,7 +24,8 @@ Dataset synthetic_images(const Config& config, int64_t per_task) {
     split->task_offsets.push_back(0);
     for (size_t task = 0; task < data.task_names.size(); ++task) {
       for (int64_t i = 0; i < per_task; ++i) {
-        split->labels.push_back(static_cast<uint8_t>(random.below(static_cast<uint64_t>(config.model.classes))));
+        split->labels.push_back(
+            static_cast<uint8_t>(random.below(static_cast<uint64_t>(config.model.classes))));
       }
       split->task_offsets.push_back(split->size());
     }
@@ -48,7 +49,8 @@ void measure(Setting& setting, int64_t steps) {
   const auto start = std::chrono::steady_clock::now();
   for (int64_t step = 0; step < steps; ++step) setting.trainer->step();
   setting.trainer->read_metrics();  // waits for the device
-  const std::chrono::duration<double, std::milli> elapsed = std::chrono::steady_clock::now() - start;
+  const std::chrono::duration<double, std::milli> elapsed =
+      std::chrono::steady_clock::now() - start;
   setting.milliseconds.push_back(elapsed.count() / static_cast<double>(steps));
 }
 
@@ -73,7 +75,10 @@ std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchReque
           Setting setting;
           setting.result.variant = to_string(variant);
           setting.result.dtype = to_string(dtype);
-          setting.result.engine = to_string(resolve_engine(config.train.engine, device) == Engine::kFused ? EngineChoice::kFused : EngineChoice::kReference);
+          setting.result.engine =
+              to_string(resolve_engine(config.train.engine, device) == Engine::kFused
+                            ? EngineChoice::kFused
+                            : EngineChoice::kReference);
           setting.result.device = device.str();
           setting.result.batch = batch;
           setting.result.threads = use_threads(threads);

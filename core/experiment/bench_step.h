@@ -22,14 +22,15 @@ struct StepBenchRequest {
 struct StepBenchResult {
   std::string variant, dtype, engine, device;
   int64_t batch = 0, threads = 0;
-  double ms_per_step = 0;              // median over the repeats
+  double ms_per_step = 0;  // median over the repeats
   double ms_fastest = 0, ms_slowest = 0;
   double images_per_s = 0;
-  int64_t peak_memory_bytes = 0;       // of the process so far
+  int64_t peak_memory_bytes = 0;  // of the process so far
 };
 
-/// Every combination of the request. The settings are visited in turn, round after round, so that a slow
-/// minute of the machine falls on all of them alike. `config` gives everything the request does not.
+/// Every combination of the request. The settings are visited in turn, round after round, so that a
+/// slow minute of the machine falls on all of them alike. `config` gives everything the request
+/// does not.
 std::vector<StepBenchResult> bench_step(const Config& config, const StepBenchRequest& request);
 
 }  // namespace cdsp

@@ -32,7 +32,8 @@ nlohmann::json shifts_json(const RoutingTable& from, const RoutingTable& to) {
 
 TrainedModel model_of_run(const fs::path& run) {
   if (!fs::is_directory(run)) throw InputError(run.string() + ": is not a run's folder");
-  if (!fs::exists(run / "config.yaml")) throw InputError(run.string() + ": holds no run (no config.yaml)");
+  if (!fs::exists(run / "config.yaml"))
+    throw InputError(run.string() + ": holds no run (no config.yaml)");
   const auto checkpoint = find_checkpoint(run);
   if (!checkpoint) throw InputError(run.string() + ": holds no checkpoint yet");
   return {load_config(run / "config.yaml"), *checkpoint / "model.safetensors"};

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "config/config.h"
 #include "data/dataset.h"
@@ -18,7 +19,8 @@ struct TrainedModel {
   std::filesystem::path weights;
 };
 
-/// The newest checkpoint of a run. Throws InputError if the folder holds no run or no checkpoint yet.
+/// The newest checkpoint of a run. Throws InputError if the folder holds no run or no checkpoint
+/// yet.
 TrainedModel model_of_run(const std::filesystem::path& run);
 
 /// Evaluates all test images under each protocol; comparisons are made with the first.
@@ -29,7 +31,8 @@ std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset&
 nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluations,
                                        const std::vector<std::string>& tasks);
 
-/// Writes blind_eval/blind_eval.json and blind_eval/PROTOCOL.csv into `out`; returns the JSON's path.
+/// Writes blind_eval/blind_eval.json and blind_eval/PROTOCOL.csv into `out`; returns the JSON's
+/// path.
 std::filesystem::path write_blind_eval(const std::filesystem::path& out,
                                        const std::vector<Evaluation>& evaluations,
                                        const std::vector<std::string>& tasks);

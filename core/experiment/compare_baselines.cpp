@@ -2,8 +2,9 @@
 
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <sstream>
+
+#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/csv.h"
@@ -36,10 +37,12 @@ std::vector<Config> load_suite(const CompareOptions& options) {
     const auto first = flatten(configs.front()), other = flatten(configs.back());
     for (size_t key = 0; key < first.size(); ++key) {
       const bool shapes_data = first[key].first.rfind("data.", 0) == 0 ||
-                               first[key].first == "model.classes" || first[key].first == "model.patch_size";
+                               first[key].first == "model.classes" ||
+                               first[key].first == "model.patch_size";
       if (shapes_data && first[key] != other[key]) {
         throw InputError(file.string() + ": has " + other[key].first + ": " + other[key].second +
-                         ", the baseline has " + first[key].second + "; a comparison needs the same data");
+                         ", the baseline has " + first[key].second +
+                         "; a comparison needs the same data");
       }
     }
   }
@@ -63,7 +66,8 @@ ComparedRun read_run(const fs::path& folder, const Config& config) {
     summary.at("train").at("accuracy").get_to(run.train_accuracy);
     summary.at("train").at("loss").get_to(run.train_loss);
     for (const auto& value : summary.at("train").at("task_accuracy")) {
-      run.task_train_accuracy.push_back(task_value(value).value_or(std::numeric_limits<double>::quiet_NaN()));
+      run.task_train_accuracy.push_back(
+          task_value(value).value_or(std::numeric_limits<double>::quiet_NaN()));
     }
     summary.at("test").at("accuracy").get_to(run.test_accuracy);
     summary.at("test").at("loss").get_to(run.test_loss);
@@ -88,7 +92,8 @@ ComparedRun read_run(const fs::path& folder, const Config& config) {
 bool is_judged(const fs::path& file) {
   if (!fs::exists(file)) return false;
   const auto json = nlohmann::json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-  const auto protocols = json.is_object() ? json.value("protocols", nlohmann::json()) : nlohmann::json();
+  const auto protocols =
+      json.is_object() ? json.value("protocols", nlohmann::json()) : nlohmann::json();
   return protocols.contains("informed") && protocols.contains("blind");
 }
 
@@ -107,7 +112,8 @@ bool complete_run(const Config& config, const Dataset& data, const fs::path& fol
     const auto protocols = all_protocols(data.test.tasks());
     TrainedModel model = model_of_run(folder);
     model.config.train.device = config.train.device;
-    write_blind_eval(folder, blind_evaluate(model, data, {protocols[0], protocols[1]}), data.task_names);
+    write_blind_eval(folder, blind_evaluate(model, data, {protocols[0], protocols[1]}),
+                     data.task_names);
   }
   return stop == nullptr || stop->load() == 0;
 }
@@ -126,10 +132,13 @@ nlohmann::json spread_json(const Spread& spread) {
 
 std::vector<uint64_t> parse_seeds(const std::string& text) {
   const auto reject = [&] {
-    throw InputError("--seeds: '" + text + "' is not a list of seeds; allowed are numbers and ranges, as in 0,3,5..9");
+    throw InputError("--seeds: '" + text +
+                     "' is not a list of seeds; allowed are numbers and ranges, as in 0,3,5..9");
   };
   const auto number = [&](const std::string& part) -> uint64_t {
-    if (part.empty() || part.size() > 18 || part.find_first_not_of("0123456789") != std::string::npos) reject();
+    if (part.empty() || part.size() > 18 ||
+        part.find_first_not_of("0123456789") != std::string::npos)
+      reject();
     return std::stoull(part);
   };
   std::vector<uint64_t> seeds;
@@ -142,7 +151,8 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
     if (last < first || last - first >= 10000) reject();
     for (uint64_t seed = first; seed <= last; ++seed) {
       for (const uint64_t earlier : seeds) {
-        if (earlier == seed) throw InputError("--seeds: seed " + std::to_string(seed) + " stands there twice");
+        if (earlier == seed)
+          throw InputError("--seeds: seed " + std::to_string(seed) + " stands there twice");
       }
       seeds.push_back(seed);
     }
@@ -158,8 +168,10 @@ std::optional<Comparison> compare_baselines(const CompareOptions& options, RunOb
   for (Config& config : suite) {
     for (const uint64_t seed : options.seeds) {
       config.seed = seed;
-      const fs::path folder = options.out / to_string(config.variant) / ("seed_" + std::to_string(seed));
-      inspect_run(folder, config, data.fingerprint);  // a run that does not fit is found before hours of work
+      const fs::path folder =
+          options.out / to_string(config.variant) / ("seed_" + std::to_string(seed));
+      inspect_run(folder, config,
+                  data.fingerprint);  // a run that does not fit is found before hours of work
       runs.emplace_back(config, folder);
     }
   }
@@ -204,7 +216,8 @@ Spread gap_to_baseline(const Comparison& comparison, const std::string& variant,
   for (const ComparedRun& run : comparison.runs) {
     if (run.variant != variant) continue;
     for (const ComparedRun& baseline : comparison.runs) {
-      if (baseline.variant == "baseline" && baseline.seed == run.seed) gaps.push_back(run.*measure - baseline.*measure);
+      if (baseline.variant == "baseline" && baseline.seed == run.seed)
+        gaps.push_back(run.*measure - baseline.*measure);
     }
   }
   return spread_of(gaps);
@@ -215,13 +228,18 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison) {
   json["tasks"] = comparison.tasks;
   for (const char* variant : kVariants) {
     auto& entry = json["variants"][variant];
-    entry["train_loss"] = spread_json(spread_over_seeds(comparison, variant, &ComparedRun::train_loss));
-    entry["test_loss"] = spread_json(spread_over_seeds(comparison, variant, &ComparedRun::test_loss));
-    entry["train_accuracy"] = spread_json(spread_over_seeds(comparison, variant, &ComparedRun::train_accuracy));
-    entry["test_accuracy"] = spread_json(spread_over_seeds(comparison, variant, &ComparedRun::test_accuracy));
+    entry["train_loss"] =
+        spread_json(spread_over_seeds(comparison, variant, &ComparedRun::train_loss));
+    entry["test_loss"] =
+        spread_json(spread_over_seeds(comparison, variant, &ComparedRun::test_loss));
+    entry["train_accuracy"] =
+        spread_json(spread_over_seeds(comparison, variant, &ComparedRun::train_accuracy));
+    entry["test_accuracy"] =
+        spread_json(spread_over_seeds(comparison, variant, &ComparedRun::test_accuracy));
     entry["test_accuracy_gap_to_baseline"] =
         spread_json(gap_to_baseline(comparison, variant, &ComparedRun::test_accuracy));
-    entry["blind_accuracy"] = spread_json(spread_over_seeds(comparison, variant, &ComparedRun::blind_accuracy));
+    entry["blind_accuracy"] =
+        spread_json(spread_over_seeds(comparison, variant, &ComparedRun::blind_accuracy));
     entry["blind_accuracy_drop"] =
         spread_json(spread_over_seeds(comparison, variant, &ComparedRun::blind_accuracy_drop));
     entry["separation_index"] =
@@ -254,9 +272,9 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison) {
 
 std::string comparison_csv(const Comparison& comparison) {
   CsvRow header;
-  for (const char* name : {"variant", "seed", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
-                           "gap_to_baseline", "blind_accuracy", "blind_accuracy_drop", "separation_index",
-                           "blind_separation_index"}) {
+  for (const char* name : {"variant", "seed", "train_loss", "train_accuracy", "test_loss",
+                           "test_accuracy", "gap_to_baseline", "blind_accuracy",
+                           "blind_accuracy_drop", "separation_index", "blind_separation_index"}) {
     header.add(name);
   }
   for (const char* kind : {"train_accuracy_", "test_accuracy_", "blind_accuracy_"}) {
@@ -267,9 +285,13 @@ std::string comparison_csv(const Comparison& comparison) {
     CsvRow row;
     double baseline_accuracy = std::numeric_limits<double>::quiet_NaN();
     for (const ComparedRun& other : comparison.runs) {
-      if (other.variant == "baseline" && other.seed == run.seed) baseline_accuracy = other.test_accuracy;
+      if (other.variant == "baseline" && other.seed == run.seed)
+        baseline_accuracy = other.test_accuracy;
     }
-    row.add(run.variant).add(static_cast<int64_t>(run.seed)).add(run.train_loss).add(run.train_accuracy);
+    row.add(run.variant)
+        .add(static_cast<int64_t>(run.seed))
+        .add(run.train_loss)
+        .add(run.train_accuracy);
     row.add(run.test_loss).add(run.test_accuracy).add(run.test_accuracy - baseline_accuracy);
     row.add(run.blind_accuracy).add(run.blind_accuracy_drop);
     row.add(run.separation_index).add(run.blind_separation_index);

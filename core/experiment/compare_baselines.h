@@ -2,10 +2,11 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "config/config.h"
 #include "eval/evaluate.h"
@@ -19,12 +20,12 @@ struct ComparedRun {
   std::string variant;
   uint64_t seed = 0;
   std::filesystem::path folder;
-  double train_accuracy = 0, train_loss = 0;   // over the last epoch's steps, while learning
-  double test_accuracy = 0, test_loss = 0;     // told the task (variant blind: never told)
-  double blind_accuracy = 0;                   // the task withheld
-  double blind_accuracy_drop = 0;              // test_accuracy - blind_accuracy
-  double separation_index = 0;                 // layer 0, informed
-  double blind_separation_index = 0;           // layer 0, blind
+  double train_accuracy = 0, train_loss = 0;  // over the last epoch's steps, while learning
+  double test_accuracy = 0, test_loss = 0;    // told the task (variant blind: never told)
+  double blind_accuracy = 0;                  // the task withheld
+  double blind_accuracy_drop = 0;             // test_accuracy - blind_accuracy
+  double separation_index = 0;                // layer 0, informed
+  double blind_separation_index = 0;          // layer 0, blind
   std::vector<double> task_train_accuracy, task_test_accuracy, task_blind_accuracy;
   RoutingTable informed_routing, blind_routing;
 };
@@ -32,14 +33,14 @@ struct ComparedRun {
 struct Comparison {
   std::vector<std::string> tasks;
   std::vector<double> train_images, test_images;  // per task
-  std::vector<ComparedRun> runs;  // by variant (baseline, blind, cdsp), then seed
-  LinearProbeResult linear;       // softmax regression on pixels, one per task: the yardstick
+  std::vector<ComparedRun> runs;                  // by variant (baseline, blind, cdsp), then seed
+  LinearProbeResult linear;  // softmax regression on pixels, one per task: the yardstick
 };
 
 struct CompareOptions {
   std::filesystem::path suite = "configs/paper";  // holds baseline.yaml, blind.yaml and cdsp.yaml
   std::vector<uint64_t> seeds = {0};
-  std::vector<std::string> overrides;             // for every run
+  std::vector<std::string> overrides;  // for every run
   std::filesystem::path out;
   const std::atomic<int>* stop = nullptr;
 };

@@ -1,14 +1,14 @@
 #include "experiment/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -32,14 +32,18 @@ int take_lock(const fs::path& folder) {
   const fs::path path = folder / kLockName;
   while (true) {
     const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock < 0) throw InputError(folder.string() + ": cannot be written: " + std::strerror(errno));
+    if (lock < 0)
+      throw InputError(folder.string() + ": cannot be written: " + std::strerror(errno));
     if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
       ::close(lock);
       throw InputError(folder.string() + ": another cdsp is at work in this folder");
     }
-    // The holder before may have deleted the file between our two calls; then the lock is on nothing.
-    struct stat held {}, named {};
-    if (::fstat(lock, &held) == 0 && ::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) {
+    // The holder before may have deleted the file between our two calls; then the lock is on
+    // nothing.
+    struct stat held {
+    }, named{};
+    if (::fstat(lock, &held) == 0 && ::stat(path.c_str(), &named) == 0 &&
+        held.st_ino == named.st_ino) {
       return lock;
     }
     ::close(lock);
@@ -57,7 +61,8 @@ RunDirectory::RunDirectory(fs::path path, Mode mode)
   if (mode == Mode::kResume && !fs::exists(path_ / "config.yaml")) {
     throw InputError(path_.string() + ": holds no run to resume (no config.yaml)");
   }
-  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_)) reject_as_not_empty();
+  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_))
+    reject_as_not_empty();
   made_here_ = fs::create_directories(path_, code);
   if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
   lock_ = take_lock(path_);
@@ -106,7 +111,8 @@ std::string utc_now() {
   return text;
 }
 
-void write_run_record(const RunDirectory& directory, const Config& config, const RunRecord& record) {
+void write_run_record(const RunDirectory& directory, const Config& config,
+                      const RunRecord& record) {
   nlohmann::ordered_json json;
   json["status"] = record.status;
   if (!record.message.empty()) json["message"] = record.message;
@@ -148,7 +154,8 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
   }
 }
 
-RunState inspect_run(const fs::path& directory, const Config& config, const std::string& data_fingerprint) {
+RunState inspect_run(const fs::path& directory, const Config& config,
+                     const std::string& data_fingerprint) {
   if (!fs::exists(directory / "config.yaml")) return RunState::kAbsent;
   const auto found = flatten(load_config(directory / "config.yaml"));
   const auto wanted = flatten(config);
@@ -165,7 +172,8 @@ RunState inspect_run(const fs::path& directory, const Config& config, const std:
   if (!record) return RunState::kUnfinished;
   if (record->data_fingerprint != data_fingerprint) {
     throw InputError(directory.string() + ": holds a run on other data (fingerprint " +
-                     record->data_fingerprint + ", now " + data_fingerprint + "); choose another --out");
+                     record->data_fingerprint + ", now " + data_fingerprint +
+                     "); choose another --out");
   }
   return record->status == "finished" ? RunState::kFinished : RunState::kUnfinished;
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "config/config.h"
 
@@ -17,11 +18,11 @@ class RunDirectory {
     kNew,     // must not exist, or be empty
     kResume,  // must hold a run; its config is in config.yaml
   };
-  /// Throws InputError naming the folder: it is a file, not empty, holds no run to resume, or another cdsp
-  /// is at work in it.
+  /// Throws InputError naming the folder: it is a file, not empty, holds no run to resume, or
+  /// another cdsp is at work in it.
   RunDirectory(std::filesystem::path path, Mode mode);
-  /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was made
-  /// here: a run that never began leaves nothing behind.
+  /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was
+  /// made here: a run that never began leaves nothing behind.
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
@@ -65,8 +66,8 @@ std::optional<RunRecord> read_run_record(const std::filesystem::path& directory)
 /// Now, "2026-01-31T12:00:00Z".
 std::string utc_now();
 
-/// Whether the folder holds a finished run of exactly this config. Throws InputError naming the first key
-/// that differs if it holds a run of another config or data.
+/// Whether the folder holds a finished run of exactly this config. Throws InputError naming the
+/// first key that differs if it holds a run of another config or data.
 enum class RunState { kAbsent, kUnfinished, kFinished };
 RunState inspect_run(const std::filesystem::path& directory, const Config& config,
                      const std::string& data_fingerprint);

@@ -1,11 +1,11 @@
 #include "experiment/run_files.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <numeric>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "eval/routing_measures.h"
@@ -44,8 +44,8 @@ nlohmann::json number_json(double value) {
 
 CsvRow metrics_header(const std::vector<std::string>& tasks) {
   CsvRow row;
-  for (const char* name : {"step", "epoch", "images", "loss_total", "loss_task", "loss_conflict", "loss_reg",
-                           "loss_balance", "accuracy"}) {
+  for (const char* name : {"step", "epoch", "images", "loss_total", "loss_task", "loss_conflict",
+                           "loss_reg", "loss_balance", "accuracy"}) {
     row.add(name);
   }
   for (const std::string& task : tasks) row.add("accuracy_" + task);
@@ -55,9 +55,13 @@ CsvRow metrics_header(const std::vector<std::string>& tasks) {
 CsvRow metrics_row(const StepMetrics& metrics) {
   CsvRow row;
   row.add(metrics.step).add(metrics.epoch).add(metrics.images);
-  row.add(metrics.loss_total).add(metrics.loss_task).add(metrics.loss_conflict).add(metrics.loss_reg);
+  row.add(metrics.loss_total)
+      .add(metrics.loss_task)
+      .add(metrics.loss_conflict)
+      .add(metrics.loss_reg);
   row.add(metrics.loss_balance).add(metrics.accuracy());
-  for (size_t task = 0; task < metrics.task_count.size(); ++task) row.add(metrics.task_accuracy(task));
+  for (size_t task = 0; task < metrics.task_count.size(); ++task)
+    row.add(metrics.task_accuracy(task));
   return row.add(metrics.alpha_sparsity).add(metrics.structural_entropy).add(metrics.grad_norm);
 }
 
@@ -87,7 +91,8 @@ CsvRow epochs_row(const EpochRecord& record) {
   row.add(record.step).add(record.epoch);
   for (const std::vector<double>* sums : {&train.loss, &train.correct}) {
     row.add(ratio(total(*sums), total(train.count)));
-    for (size_t task = 0; task < sums->size(); ++task) row.add(ratio((*sums)[task], train.count[task]));
+    for (size_t task = 0; task < sums->size(); ++task)
+      row.add(ratio((*sums)[task], train.count[task]));
   }
   row.add(record.test.total_loss()).add(record.test.loss);
   row.add(record.test.total_accuracy()).add(record.test.accuracy);
@@ -99,21 +104,28 @@ std::string routing_csv(const RoutingTable& routing, const std::vector<std::stri
       with_experts(CsvRow().add("layer").add("task"), routing.front().front().size()).text() + '\n';
   for (size_t layer = 0; layer < routing.size(); ++layer) {
     for (size_t task = 0; task < tasks.size(); ++task) {
-      text += CsvRow().add(static_cast<int64_t>(layer)).add(tasks[task]).add(routing[layer][task]).text() + '\n';
+      text += CsvRow()
+                  .add(static_cast<int64_t>(layer))
+                  .add(tasks[task])
+                  .add(routing[layer][task])
+                  .text() +
+              '\n';
     }
   }
   return text;
 }
 
 std::string matrices_csv(const std::vector<std::vector<std::vector<double>>>& matrices) {
-  std::string text = with_experts(CsvRow().add("layer").add("expert"), matrices.front().size()).text() + '\n';
+  std::string text =
+      with_experts(CsvRow().add("layer").add("expert"), matrices.front().size()).text() + '\n';
   for (size_t layer = 0; layer < matrices.size(); ++layer) {
     for (size_t expert = 0; expert < matrices[layer].size(); ++expert) {
       text += CsvRow()
                   .add(static_cast<int64_t>(layer))
                   .add(static_cast<int64_t>(expert))
                   .add(matrices[layer][expert])
-                  .text() + '\n';
+                  .text() +
+              '\n';
     }
   }
   return text;
@@ -134,10 +146,11 @@ nlohmann::json routing_measures_json(const RoutingTable& routing) {
     measures["pairs"] = nlohmann::json::array();
     for (size_t a = 0; a < table.size(); ++a) {
       for (size_t b = a + 1; b < table.size(); ++b) {
-        measures["pairs"].push_back({{"tasks", {a, b}},
-                                     {"jensen_shannon", number_json(jensen_shannon(table[a], table[b]))},
-                                     {"total_variation", number_json(total_variation(table[a], table[b]))},
-                                     {"pearson", number_json(pearson(table[a], table[b]))}});
+        measures["pairs"].push_back(
+            {{"tasks", {a, b}},
+             {"jensen_shannon", number_json(jensen_shannon(table[a], table[b]))},
+             {"total_variation", number_json(total_variation(table[a], table[b]))},
+             {"pearson", number_json(pearson(table[a], table[b]))}});
       }
     }
     layers.push_back(measures);
@@ -159,13 +172,15 @@ void write_epoch_files(const RunDirectory& directory, const Config& config, cons
   json["measures"] = routing_measures_json(routing);
   const auto routing_folder = directory.folder("routing");
   write_file_atomically(routing_folder / epoch_file(record.epoch, ".json"), json.dump(1) + "\n");
-  write_file_atomically(routing_folder / epoch_file(record.epoch, ".csv"), routing_csv(routing, tasks));
+  write_file_atomically(routing_folder / epoch_file(record.epoch, ".csv"),
+                        routing_csv(routing, tasks));
 
   if (config.variant != Variant::kCdsp) return;
   std::vector<std::vector<std::vector<double>>> links, conflicts;
   for (const at::Tensor& alpha : trainer.network().alphas()) links.push_back(link_strengths(alpha));
   for (const at::Tensor& mean : trainer.epoch_mean_conflict()) conflicts.push_back(rows_of(mean));
-  write_file_atomically(directory.folder("topology") / epoch_file(record.epoch, ".csv"), matrices_csv(links));
+  write_file_atomically(directory.folder("topology") / epoch_file(record.epoch, ".csv"),
+                        matrices_csv(links));
   write_file_atomically(directory.folder("conflict") / epoch_file(record.epoch, ".csv"),
                         matrices_csv(conflicts));
 }

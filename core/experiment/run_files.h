@@ -28,7 +28,8 @@ std::string routing_csv(const RoutingTable& routing, const std::vector<std::stri
 /// layer, expert, expert_0 ... of one matrix a layer.
 std::string matrices_csv(const std::vector<std::vector<std::vector<double>>>& matrices);
 
-/// routing/epoch_NNN.{json,csv}, and for a variant with a topology topology/ and conflict/epoch_NNN.csv.
+/// routing/epoch_NNN.{json,csv}, and for a variant with a topology topology/ and
+/// conflict/epoch_NNN.csv.
 void write_epoch_files(const RunDirectory& directory, const Config& config, const Trainer& trainer,
                        const EpochRecord& record);
 

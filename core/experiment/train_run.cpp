@@ -34,8 +34,10 @@ class Run {
         stop_(options.stop),
         threads_(use_threads(config.train.threads)),
         device_(resolve_device(config.train.device)),
-        trainer_(make_trainer(options)),  // checks weights and order file before the folder is touched
-        directory_(options.out, options.resume ? RunDirectory::Mode::kResume : RunDirectory::Mode::kNew) {
+        trainer_(
+            make_trainer(options)),  // checks weights and order file before the folder is touched
+        directory_(options.out,
+                   options.resume ? RunDirectory::Mode::kResume : RunDirectory::Mode::kNew) {
     record_.start = utc_now();
     record_.parameters = trainer_.network().parameters().count();
     record_.device = device_.str();
@@ -77,7 +79,8 @@ class Run {
  private:
   Trainer make_trainer(const RunOptions& options) const {
     Config config = config_;
-    // A resumed run takes its weights from the checkpoint; the file it once started from may be gone.
+    // A resumed run takes its weights from the checkpoint; the file it once started from may be
+    // gone.
     if (options.resume && find_checkpoint(options.out)) config.train.init_from.reset();
     return Trainer(config, data_, device_);
   }
@@ -88,7 +91,8 @@ class Run {
       record_.wall_seconds = earlier_seconds_ = before->wall_seconds;
       record_.resumed = before->resumed + 1;
     }
-    if (const auto checkpoint = find_checkpoint(directory_.path())) load_checkpoint(trainer_, *checkpoint);
+    if (const auto checkpoint = find_checkpoint(directory_.path()))
+      load_checkpoint(trainer_, *checkpoint);
     if (trainer_.finished()) return;
     // A blind evaluation made on the way is of weights that are about to change.
     std::error_code ignored;
@@ -101,7 +105,8 @@ class Run {
     metrics_.emplace(directory_.file("metrics.csv"), metrics_header(tasks), done);
     timing_.emplace(directory_.file("timing.csv"), timing_header(), done);
     epochs_.emplace(directory_.file("epochs.csv"), epochs_header(tasks), done);
-    // The checkpoint may be of the moment between an epoch's last step and its evaluation, or after it.
+    // The checkpoint may be of the moment between an epoch's last step and its evaluation, or after
+    // it.
     if (trainer_.at_epoch_end() && epochs_->last_key() == done) trainer_.begin_epoch();
   }
 
@@ -149,7 +154,8 @@ class Run {
     since_log_ = Stopwatch();
   }
 
-  /// Evaluates, writes the epoch's files and a checkpoint. False if the evaluation was asked to stop.
+  /// Evaluates, writes the epoch's files and a checkpoint. False if the evaluation was asked to
+  /// stop.
   bool end_epoch() {
     check_steps();
     EpochRecord record;
@@ -206,10 +212,12 @@ class Run {
 }  // namespace
 
 Protocol home_protocol(const Config& config) {
-  return {config.variant == Variant::kBlind ? Protocol::Kind::kBlind : Protocol::Kind::kInformed, 0};
+  return {config.variant == Variant::kBlind ? Protocol::Kind::kBlind : Protocol::Kind::kInformed,
+          0};
 }
 
-RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer) {
+RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options,
+                 RunObserver& observer) {
   return Run(config, data, options, observer).execute();
 }
 

@@ -1,5 +1,5 @@
-// One training run from config to finished folder: the trainer's steps, the evaluation after each epoch,
-// every file of spec section 9, checkpoints, resuming, and a clean stop on request.
+// One training run from config to finished folder: the trainer's steps, the evaluation after each
+// epoch, every file of spec section 9, checkpoints, resuming, and a clean stop on request.
 #pragma once
 
 #include <atomic>
@@ -19,8 +19,8 @@ namespace cdsp {
 struct EpochRecord {
   int64_t epoch = 0;  // counted from 1
   int64_t step = 0;
-  EpochSums train;    // over the epoch's own steps, while learning
-  Evaluation test;    // after the epoch; informed, or blind for variant `blind`
+  EpochSums train;  // over the epoch's own steps, while learning
+  Evaluation test;  // after the epoch; informed, or blind for variant `blind`
 };
 
 /// How a run shows itself while it works. The defaults show nothing.
@@ -46,12 +46,14 @@ struct RunOptions {
 
 enum class RunEnd { kFinished, kInterrupted };
 
-/// Runs `config` into options.out. With options.resume, continues the run there (from the start if it has
-/// no checkpoint yet). Throws InputError before anything is written if config, data, weights or folder do
-/// not fit; throws WorkError, after recording it in run.json, if the work fails.
-RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer);
+/// Runs `config` into options.out. With options.resume, continues the run there (from the start if
+/// it has no checkpoint yet). Throws InputError before anything is written if config, data, weights
+/// or folder do not fit; throws WorkError, after recording it in run.json, if the work fails.
+RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options,
+                 RunObserver& observer);
 
-/// The task input a variant is judged with after each epoch: informed, or blind for variant `blind`.
+/// The task input a variant is judged with after each epoch: informed, or blind for variant
+/// `blind`.
 Protocol home_protocol(const Config& config);
 
 }  // namespace cdsp

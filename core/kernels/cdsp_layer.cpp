@@ -14,10 +14,10 @@ using torch::autograd::variable_list;
 
 class CdspLayer : public torch::autograd::Function<CdspLayer> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weights,
-                            const at::Tensor& indices, const at::Tensor& u, const at::Tensor& v,
-                            const at::Tensor& gate, const at::Tensor& mask,
-                            const c10::intrusive_ptr<GradientSink>& sink) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& weights, const at::Tensor& indices,
+                            const at::Tensor& u, const at::Tensor& v, const at::Tensor& gate,
+                            const at::Tensor& mask, const c10::intrusive_ptr<GradientSink>& sink) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor z = at::mm(x, u);
     const at::Tensor hidden = at::silu(z);
@@ -31,9 +31,9 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3], &v = saved[4],
-                     &gate = saved[5], &mask = saved[6], &z = saved[7], &hidden = saved[8],
-                     &column_gate = saved[9];
+    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
+                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7],
+                     &hidden = saved[8], &column_gate = saved[9];
     const at::Tensor e = upstream[0].contiguous();
 
     const at::Tensor d_mixed = at::mm(e, v.t());  // dL/d(hidden * column_gate) [T, D]
@@ -46,21 +46,23 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
 
     const ExpertGrouping grouping = group_by_expert(indices, weights);
     const at::Tensor gated_mask = mask * gate.unsqueeze(1);  // s_i M_i
-    const at::Tensor g_u = weighted_outer_sums(grouping, x, d_z_ungated).mul_(gated_mask.unsqueeze(1));
+    const at::Tensor g_u =
+        weighted_outer_sums(grouping, x, d_z_ungated).mul_(gated_mask.unsqueeze(1));
     const at::Tensor g_v = weighted_outer_sums(grouping, hidden, e).mul_(gated_mask.unsqueeze(2));
 
     const auto capsule = context->saved_data["sink"].toCapsule();
     const auto& target = static_cast<GradientSink*>(capsule.get())->target;
     if (target) *target = {g_u, g_v};
 
-    return {d_x, d_weights, at::Tensor(), g_u.sum(0), g_v.sum(0), d_gate, at::Tensor(), at::Tensor()};
+    return {d_x,        d_weights, at::Tensor(), g_u.sum(0),
+            g_v.sum(0), d_gate,    at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u, const at::Tensor& v,
-                      const at::Tensor& gate, const at::Tensor& mask,
+at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                      const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients, Engine engine) {
   if (engine == Engine::kFused && x.device().is_cpu()) {
     return cdsp_layer_cpu(x, routing, u, v, gate, mask, gradients);

@@ -3,9 +3,9 @@
 //   Y = (SiLU(X U) * ((W diag(s)) M)) V        * elementwise
 //
 // X [T, d] tokens, U [d, D] and V [D, d] the backbone, W [T, N] router weights, s [N] gates,
-// M [N, D] the 0/1 masks of the selected physical dimensions S_i. It equals the sum over a token's experts
-// of w_i s_i SiLU(x U[:, S_i]) V[S_i, :], because the hidden unit of a column is the same for every expert
-// that selected it.
+// M [N, D] the 0/1 masks of the selected physical dimensions S_i. It equals the sum over a token's
+// experts of w_i s_i SiLU(x U[:, S_i]) V[S_i, :], because the hidden unit of a column is the same
+// for every expert that selected it.
 //
 // The backward pass attributes the backbone's gradient to the experts. With Z = X U and E = dL/dY:
 //
@@ -14,9 +14,9 @@
 // Their sums over i are dL/dU and dL/dV, so the attribution replaces the two products it needs.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <memory>
+
+#include <ATen/core/Tensor.h>
 
 #include "kernels/engine.h"
 #include "kernels/top_k_routing.h"
@@ -29,18 +29,18 @@ struct ExpertGradients {
   at::Tensor v;  // [N, D, d]
 };
 
-/// x [T, d], routing of the same T tokens, u [d, D], v [D, d], gate [N], mask [N, D] of the same dtype.
-/// Returns Y [T, d]. Differentiable in x, routing.weights, u, v and gate.
-/// If `gradients` is given, the backward pass fills it.
-at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u, const at::Tensor& v,
-                      const at::Tensor& gate, const at::Tensor& mask,
+/// x [T, d], routing of the same T tokens, u [d, D], v [D, d], gate [N], mask [N, D] of the same
+/// dtype. Returns Y [T, d]. Differentiable in x, routing.weights, u, v and gate. If `gradients` is
+/// given, the backward pass fills it.
+at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                      const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients = nullptr,
                       Engine engine = Engine::kReference);
 
-/// Engine::kFused on the host: forward and backward in tiles of tokens, per-expert gradients from each
-/// expert's own tokens over its selected columns only.
-at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u, const at::Tensor& v,
-                          const at::Tensor& gate, const at::Tensor& mask,
+/// Engine::kFused on the host: forward and backward in tiles of tokens, per-expert gradients from
+/// each expert's own tokens over its selected columns only.
+at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                          const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                           const std::shared_ptr<ExpertGradients>& gradients);
 
 }  // namespace cdsp

@@ -1,8 +1,8 @@
+#include <algorithm>
+
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include <algorithm>
 
 #include "kernels/cdsp_layer.h"
 #include "kernels/expert_tokens.h"
@@ -17,7 +17,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kTileTokens = 64;      // 64 x 256 hidden units in float are 64 KB: a few such fit the L2 cache
+constexpr int64_t kTileTokens =
+    64;  // 64 x 256 hidden units in float are 64 KB: a few such fit the L2 cache
 constexpr int64_t kStretchTokens = 512;  // of one expert; each gets partial sums of its own
 
 struct Shape {
@@ -48,46 +49,52 @@ void fill_column_gate(const Shape& shape, const Weights<T>& weights, int64_t tok
 }
 
 template <typename T>
-void forward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* x, T* z, T* y) {
+void forward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* x, T* z,
+                  T* y) {
   const int64_t begin = tile * kTileTokens, rows = std::min(kTileTokens, shape.tokens - begin);
   const int64_t d = shape.d, d_base = shape.d_base;
   T* gate_row = thread_scratch<T>(0, d_base);
   T* mixed = thread_scratch<T>(1, kTileTokens * d_base);
   T* z_tile = z + begin * d_base;
-  gemm<T>(Op::kPlain, Op::kPlain, rows, d_base, d, x + begin * d, d, weights.u, d_base, T(0), z_tile, d_base);
+  gemm<T>(Op::kPlain, Op::kPlain, rows, d_base, d, x + begin * d, d, weights.u, d_base, T(0),
+          z_tile, d_base);
   for (int64_t row = 0; row < rows; ++row) {
     fill_column_gate(shape, weights, begin + row, gate_row);
     simd_loops<T>().gated_silu(d_base, z_tile + row * d_base, gate_row, mixed + row * d_base);
   }
-  gemm<T>(Op::kPlain, Op::kPlain, rows, d, d_base, mixed, d_base, weights.v, d, T(0), y + begin * d, d);
+  gemm<T>(Op::kPlain, Op::kPlain, rows, d, d_base, mixed, d_base, weights.v, d, T(0), y + begin * d,
+          d);
 }
 
 /// Where one tile's backward pass writes.
 template <typename T>
 struct TileGradients {
-  T *x, *router;     // [tokens, d], [tokens, experts]
-  T* gate_parts;     // [tiles, experts]
-  T *hidden, *d_z;   // [tokens, d_base]: SiLU(Z) and (E V^T) * SiLU'(Z), for the per-expert sums
+  T *x, *router;    // [tokens, d], [tokens, experts]
+  T* gate_parts;    // [tiles, experts]
+  T *hidden, *d_z;  // [tokens, d_base]: SiLU(Z) and (E V^T) * SiLU'(Z), for the per-expert sums
 };
 
 template <typename T>
-void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* upstream, const T* z,
-                   const TileGradients<T>& to) {
+void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* upstream,
+                   const T* z, const TileGradients<T>& to) {
   const auto& loops = simd_loops<T>();
   const int64_t begin = tile * kTileTokens, rows = std::min(kTileTokens, shape.tokens - begin);
   const int64_t d = shape.d, d_base = shape.d_base, experts = shape.experts;
   T* gate_row = thread_scratch<T>(0, d_base);
   T* d_mixed = thread_scratch<T>(1, kTileTokens * d_base);
   T* link = thread_scratch<T>(2, kTileTokens * experts);  // dL/d(w_i s_i)
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, d_base, d, upstream + begin * d, d, weights.v, d, T(0), d_mixed, d_base);
-  // hidden and d_z of the tile, then d_mixed is reused: first for d_mixed * hidden, then for d_z * column gate.
+  gemm<T>(Op::kPlain, Op::kTransposed, rows, d_base, d, upstream + begin * d, d, weights.v, d, T(0),
+          d_mixed, d_base);
+  // hidden and d_z of the tile, then d_mixed is reused: first for d_mixed * hidden, then for d_z *
+  // column gate.
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t at = (begin + row) * d_base;
     T* mixed_row = d_mixed + row * d_base;
     loops.silu_backward(d_base, z + at, mixed_row, to.hidden + at, to.d_z + at);
     loops.multiply(d_base, mixed_row, to.hidden + at, mixed_row);
   }
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, experts, d_base, d_mixed, d_base, weights.mask, d_base, T(0), link, experts);
+  gemm<T>(Op::kPlain, Op::kTransposed, rows, experts, d_base, d_mixed, d_base, weights.mask, d_base,
+          T(0), link, experts);
   T* gate_part = to.gate_parts + tile * experts;
   std::fill(gate_part, gate_part + experts, T(0));
   for (int64_t row = 0; row < rows; ++row) {
@@ -99,7 +106,8 @@ void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, 
     fill_column_gate(shape, weights, begin + row, gate_row);
     loops.multiply(d_base, to.d_z + (begin + row) * d_base, gate_row, d_mixed + row * d_base);
   }
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, d, d_base, d_mixed, d_base, weights.u, d_base, T(0), to.x + begin * d, d);
+  gemm<T>(Op::kPlain, Op::kTransposed, rows, d, d_base, d_mixed, d_base, weights.u, d_base, T(0),
+          to.x + begin * d, d);
 }
 
 /// S_i as runs of neighbouring columns: it is made of blocks, so a few long runs.
@@ -129,11 +137,12 @@ std::vector<Selection> selections_of(const at::Tensor& mask) {
   return selections;
 }
 
-/// One stretch's share of g_i: part_u [d, r] = (w X)^T d_z[:, S_i], part_v [r, d] = hidden[:, S_i]^T (w E).
+/// One stretch's share of g_i: part_u [d, r] = (w X)^T d_z[:, S_i], part_v [r, d] = hidden[:,
+/// S_i]^T (w E).
 template <typename T>
 void expert_stretch(const Shape& shape, const Weights<T>& weights, const ExpertTokens& tokens,
-                    const TokenStretch& stretch, const Selection& selection, const T* x, const T* upstream,
-                    const T* hidden, const T* d_z, T* part_u, T* part_v) {
+                    const TokenStretch& stretch, const Selection& selection, const T* x,
+                    const T* upstream, const T* hidden, const T* d_z, T* part_u, T* part_v) {
   const auto& loops = simd_loops<T>();
   const int64_t rows = stretch.end - stretch.begin, d = shape.d, rank = selection.rank;
   T* narrow = thread_scratch<T>(0, kStretchTokens * d);
@@ -145,7 +154,8 @@ void expert_stretch(const Shape& shape, const Weights<T>& weights, const ExpertT
       loops.scale(d, weight, narrow_from + token * d, narrow + row * d);
       const T* from = wide_from + token * shape.d_base;
       T* to = wide + row * rank;
-      for (const Selection::Run& run : selection.runs) to = std::copy_n(from + run.first, run.length, to);
+      for (const Selection::Run& run : selection.runs)
+        to = std::copy_n(from + run.first, run.length, to);
     }
     if (narrow_is_left) {
       gemm<T>(Op::kTransposed, Op::kPlain, d, rank, rows, narrow, d, wide, rank, T(0), part, rank);
@@ -157,11 +167,12 @@ void expert_stretch(const Shape& shape, const Weights<T>& weights, const ExpertT
   product(upstream, hidden, false, part_v);
 }
 
-/// g_u [N, d, D] and g_v [N, D, d] from the stretches' parts, added in their order and scaled by s_i.
+/// g_u [N, d, D] and g_v [N, D, d] from the stretches' parts, added in their order and scaled by
+/// s_i.
 template <typename T>
 void collect_parts(const Shape& shape, const std::vector<TokenStretch>& stretches,
-                   const std::vector<Selection>& selections, const T* gate, const T* parts, int64_t part_size, T* g_u,
-                   T* g_v) {
+                   const std::vector<Selection>& selections, const T* gate, const T* parts,
+                   int64_t part_size, T* g_u, T* g_v) {
   const int64_t d = shape.d, d_base = shape.d_base;
   for_each_piece(shape.experts, [&](int64_t expert) {
     const auto& loops = simd_loops<T>();
@@ -176,7 +187,8 @@ void collect_parts(const Shape& shape, const std::vector<TokenStretch>& stretche
           loops.add_scaled(run.length, gate[expert], part_u + row * selection.rank + column,
                            g_u + (expert * d + row) * d_base + run.first);
         }
-        loops.add_scaled(run.length * d, gate[expert], part_v + column * d, g_v + (expert * d_base + run.first) * d);
+        loops.add_scaled(run.length * d, gate[expert], part_v + column * d,
+                         g_v + (expert * d_base + run.first) * d);
         column += run.length;
       }
     }
@@ -184,26 +196,28 @@ void collect_parts(const Shape& shape, const std::vector<TokenStretch>& stretche
 }
 
 template <typename T>
-Weights<T> weights_of(const at::Tensor& weights, const at::Tensor& indices, const at::Tensor& u, const at::Tensor& v,
-                      const at::Tensor& gate, const at::Tensor& mask) {
+Weights<T> weights_of(const at::Tensor& weights, const at::Tensor& indices, const at::Tensor& u,
+                      const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask) {
   return {u.data_ptr<T>(),    v.data_ptr<T>(),       gate.data_ptr<T>(),
           mask.data_ptr<T>(), weights.data_ptr<T>(), indices.data_ptr<int64_t>()};
 }
 
 class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in, const at::Tensor& weights_in,
-                            const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
-                            const at::Tensor& gate, const at::Tensor& mask,
-                            const c10::intrusive_ptr<GradientSink>& sink) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
+                            const at::Tensor& weights_in, const at::Tensor& indices_in,
+                            const at::Tensor& u, const at::Tensor& v, const at::Tensor& gate,
+                            const at::Tensor& mask, const c10::intrusive_ptr<GradientSink>& sink) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(), indices = indices_in.contiguous();
+    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
+                     indices = indices_in.contiguous();
     const Shape shape{x.size(0), x.size(1), u.size(1), mask.size(0), indices.size(1)};
     at::Tensor z = at::empty({shape.tokens, shape.d_base}, x.options()), y = at::empty_like(x);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
       for_each_piece(shape.tiles(), [&](int64_t tile) {
-        forward_tile(shape, fixed, tile, x.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
+        forward_tile(shape, fixed, tile, x.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(),
+                     y.data_ptr<scalar_t>());
       });
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
@@ -214,8 +228,8 @@ class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3], &v = saved[4],
-                     &gate = saved[5], &mask = saved[6], &z = saved[7];
+    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
+                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7];
     const at::Tensor up = upstream[0].contiguous();
     const Shape shape{x.size(0), x.size(1), u.size(1), mask.size(0), indices.size(1)};
     at::Tensor d_x = at::empty_like(x), d_weights = at::empty_like(weights);
@@ -225,36 +239,45 @@ class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
     at::Tensor g_v = at::zeros({shape.experts, shape.d_base, shape.d}, x.options());
     const std::vector<Selection> selections = selections_of(mask);
     int64_t longest_rank = 0;
-    for (const Selection& selection : selections) longest_rank = std::max(longest_rank, selection.rank);
-    const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts, kStretchTokens);
-    const int64_t part_size = shape.d * longest_rank, stretches = static_cast<int64_t>(tokens.stretches.size());
+    for (const Selection& selection : selections)
+      longest_rank = std::max(longest_rank, selection.rank);
+    const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
+                              kStretchTokens);
+    const int64_t part_size = shape.d * longest_rank,
+                  stretches = static_cast<int64_t>(tokens.stretches.size());
     at::Tensor parts = at::empty({stretches, 2, part_size}, x.options());
 
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
-      const TileGradients<scalar_t> to{pointer(d_x), pointer(d_weights), pointer(gate_parts), pointer(hidden), pointer(d_z)};
-      for_each_piece(shape.tiles(), [&](int64_t tile) { backward_tile(shape, fixed, tile, pointer(up), pointer(z), to); });
+      const TileGradients<scalar_t> to{pointer(d_x), pointer(d_weights), pointer(gate_parts),
+                                       pointer(hidden), pointer(d_z)};
+      for_each_piece(shape.tiles(), [&](int64_t tile) {
+        backward_tile(shape, fixed, tile, pointer(up), pointer(z), to);
+      });
       for_each_piece(stretches, [&](int64_t i) {
         const TokenStretch& stretch = tokens.stretches[static_cast<size_t>(i)];
         scalar_t* part = pointer(parts) + i * 2 * part_size;
-        expert_stretch(shape, fixed, tokens, stretch, selections[static_cast<size_t>(stretch.expert)], pointer(x),
-                       pointer(up), to.hidden, to.d_z, part, part + part_size);
+        expert_stretch(shape, fixed, tokens, stretch,
+                       selections[static_cast<size_t>(stretch.expert)], pointer(x), pointer(up),
+                       to.hidden, to.d_z, part, part + part_size);
       });
-      collect_parts(shape, tokens.stretches, selections, fixed.gate, pointer(parts), part_size, pointer(g_u), pointer(g_v));
+      collect_parts(shape, tokens.stretches, selections, fixed.gate, pointer(parts), part_size,
+                    pointer(g_u), pointer(g_v));
     });
 
     const auto capsule = context->saved_data["sink"].toCapsule();
     const auto& target = static_cast<GradientSink*>(capsule.get())->target;
     if (target) *target = {g_u, g_v};
-    return {d_x, d_weights, at::Tensor(), g_u.sum(0), g_v.sum(0), gate_parts.sum(0), at::Tensor(), at::Tensor()};
+    return {d_x,        d_weights,         at::Tensor(), g_u.sum(0),
+            g_v.sum(0), gate_parts.sum(0), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u, const at::Tensor& v,
-                          const at::Tensor& gate, const at::Tensor& mask,
+at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                          const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                           const std::shared_ptr<ExpertGradients>& gradients) {
   return CdspLayerCpu::apply(x, routing.weights, routing.indices, u, v, gate, mask,
                              c10::make_intrusive<GradientSink>(gradients));

@@ -1,8 +1,8 @@
 #include "kernels/expert_grouping.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 
@@ -10,7 +10,8 @@ ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weig
   const int64_t tokens = indices.size(0), k = indices.size(1), experts = weights.size(1);
   const int64_t pairs = tokens * k;
   ExpertGrouping grouping;
-  // Big enough for an efficient product, small enough that padding (half a chunk an expert) stays minor.
+  // Big enough for an efficient product, small enough that padding (half a chunk an expert) stays
+  // minor.
   grouping.chunk = std::clamp<int64_t>(pairs / (4 * experts), 8, 128);
   const int64_t chunks = pairs / grouping.chunk + experts;
 

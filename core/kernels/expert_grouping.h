@@ -1,10 +1,10 @@
 // Tokens grouped by expert, with shapes that do not depend on who was selected.
 //
-// The k*T (token, slot) pairs are sorted by expert and cut into chunks of `chunk` rows; each expert starts
-// a fresh chunk, and the rest of its last chunk is padding. floor(kT / chunk) + N chunks always suffice, so
-// every shape is known before the routing is, nothing is read back to the host, and one batched matrix
-// product serves all experts. (Grouping costs k dense products where masking all tokens for every expert
-// would cost N.)
+// The k*T (token, slot) pairs are sorted by expert and cut into chunks of `chunk` rows; each expert
+// starts a fresh chunk, and the rest of its last chunk is padding. floor(kT / chunk) + N chunks
+// always suffice, so every shape is known before the routing is, nothing is read back to the host,
+// and one batched matrix product serves all experts. (Grouping costs k dense products where masking
+// all tokens for every expert would cost N.)
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,10 +12,12 @@
 namespace cdsp {
 
 struct ExpertGrouping {
-  int64_t chunk = 0;     // rows per chunk
-  at::Tensor token;      // [chunks * chunk] int64: the token of each row (0 for padding)
-  at::Tensor weight;     // [chunks * chunk, 1]: its router weight for the chunk's expert; 0 for padding
-  at::Tensor ownership;  // [N, chunks]: 1 where the chunk belongs to the expert; padding chunks to nobody
+  int64_t chunk = 0;  // rows per chunk
+  at::Tensor token;   // [chunks * chunk] int64: the token of each row (0 for padding)
+  at::Tensor
+      weight;  // [chunks * chunk, 1]: its router weight for the chunk's expert; 0 for padding
+  at::Tensor
+      ownership;  // [N, chunks]: 1 where the chunk belongs to the expert; padding chunks to nobody
 };
 
 /// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).

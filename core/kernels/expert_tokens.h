@@ -14,7 +14,8 @@ struct TokenStretch {
 
 struct ExpertTokens {
   /// indices [tokens, k]. Stretches are at most `longest` tokens, in the order of the experts.
-  ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts, int64_t longest) : top_k(k) {
+  ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts, int64_t longest)
+      : top_k(k) {
     std::vector<int64_t> first(static_cast<size_t>(experts) + 1, 0);
     for (int64_t p = 0; p < tokens * k; ++p) ++first[static_cast<size_t>(indices[p]) + 1];
     for (size_t e = 1; e < first.size(); ++e) first[e] += first[e - 1];

@@ -1,9 +1,9 @@
 // How the CDSP layer's autograd functions hand per-expert gradients out of the backward pass.
 #pragma once
 
-#include <ATen/core/ivalue.h>
-
 #include <memory>
+
+#include <ATen/core/ivalue.h>
 
 #include "kernels/cdsp_layer.h"
 

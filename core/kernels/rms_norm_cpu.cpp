@@ -16,7 +16,8 @@ constexpr int64_t kRowsPerPiece = 256;
 
 class RmsNormCpu : public torch::autograd::Function<RmsNormCpu> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& weight) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
+                            const at::Tensor& weight) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = input.contiguous();
     const int64_t d = x.size(-1), rows = x.numel() / d;
@@ -27,7 +28,8 @@ class RmsNormCpu : public torch::autograd::Function<RmsNormCpu> {
       scalar_t *to = y.data_ptr<scalar_t>(), *r = inverse_rms.data_ptr<scalar_t>();
       at::parallel_for(0, rows, kRowsPerPiece, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; ++row) {
-          r[row] = loops.rms_norm(d, static_cast<scalar_t>(kRmsNormEpsilon), from + row * d, w, to + row * d);
+          r[row] = loops.rms_norm(d, static_cast<scalar_t>(kRmsNormEpsilon), from + row * d, w,
+                                  to + row * d);
         }
       });
     });
@@ -52,7 +54,8 @@ class RmsNormCpu : public torch::autograd::Function<RmsNormCpu> {
       for_each_piece(pieces, [&](int64_t piece) {
         const int64_t end = std::min(rows, (piece + 1) * kRowsPerPiece);
         for (int64_t row = piece * kRowsPerPiece; row < end; ++row) {
-          loops.rms_norm_backward(d, from + row * d, w, r[row], e + row * d, to + row * d, parts + piece * d);
+          loops.rms_norm_backward(d, from + row * d, w, r[row], e + row * d, to + row * d,
+                                  parts + piece * d);
         }
       });
     });
@@ -62,6 +65,8 @@ class RmsNormCpu : public torch::autograd::Function<RmsNormCpu> {
 
 }  // namespace
 
-at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight) { return RmsNormCpu::apply(x, weight); }
+at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight) {
+  return RmsNormCpu::apply(x, weight);
+}
 
 }  // namespace cdsp

@@ -16,8 +16,7 @@ at::Tensor rotary_turns(int64_t positions, int64_t d_head, const at::Tensor& lik
 
 at::Tensor apply_rotary(const at::Tensor& x, const at::Tensor& turns) {
   const int64_t batch = x.size(0), positions = x.size(1), heads = x.size(2), d_head = x.size(3);
-  const at::Tensor pairs =
-      at::view_as_complex(x.reshape({batch, positions, heads, d_head / 2, 2}));
+  const at::Tensor pairs = at::view_as_complex(x.reshape({batch, positions, heads, d_head / 2, 2}));
   const at::Tensor turned = pairs * turns.unsqueeze(1);
   return at::view_as_real(turned).reshape({batch, positions, heads, d_head});
 }

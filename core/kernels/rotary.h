@@ -9,8 +9,8 @@ namespace cdsp {
 
 inline constexpr double kRotaryBase = 10000.0;
 
-/// The turns as unit complex numbers, [positions, d_head / 2], computed in float64 and rounded once to
-/// the complex type of `like`'s dtype, on its device. d_head must be even.
+/// The turns as unit complex numbers, [positions, d_head / 2], computed in float64 and rounded once
+/// to the complex type of `like`'s dtype, on its device. d_head must be even.
 at::Tensor rotary_turns(int64_t positions, int64_t d_head, const at::Tensor& like);
 
 /// x [batch, positions, heads, d_head] -> the same shape, each pair turned. Differentiable.

@@ -1,10 +1,11 @@
-// Declares exp so that loops over it become calls of glibc's vector maths library, where there is one.
+// Declares exp so that loops over it become calls of glibc's vector maths library, where there is
+// one.
 #pragma once
-
-#include <features.h>
 
 #include <cmath>
 #include <cstdint>
+
+#include <features.h>
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 extern "C" {

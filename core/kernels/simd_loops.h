@@ -1,12 +1,14 @@
-// The innermost loops of the fused CPU kernels, compiled once for each instruction set and chosen when the
-// program runs. Plain loops over contiguous rows, in float and double; simd_loops.inl is their one source.
+// The innermost loops of the fused CPU kernels, compiled once for each instruction set and chosen
+// when the program runs. Plain loops over contiguous rows, in float and double; simd_loops.inl is
+// their one source.
 #pragma once
 
 #include <cstdint>
 
 namespace cdsp {
 
-/// Sizes of one attention head's work; rows of its output (and of the upstream gradient) are `stride` apart.
+/// Sizes of one attention head's work; rows of its output (and of the upstream gradient) are
+/// `stride` apart.
 struct HeadShape {
   int64_t positions, d_head, stride;
 };
@@ -31,20 +33,23 @@ struct SimdLoops {
   /// RMSNorm of one row: y = x w r with r = 1 / sqrt(mean x^2 + epsilon); returns r.
   T (*rms_norm)(int64_t d, T epsilon, const T* x, const T* weight, T* y);
   /// d_x of one row, and d_weight += upstream x r.
-  void (*rms_norm_backward)(int64_t d, const T* x, const T* weight, T r, const T* upstream, T* d_x, T* d_weight);
+  void (*rms_norm_backward)(int64_t d, const T* x, const T* weight, T r, const T* upstream, T* d_x,
+                            T* d_weight);
 
-  /// Rotary turn of one head's row by the (cos, sin) pairs `turns` [d_head / 2, 2]; sign -1 turns back (the
-  /// gradient's way).
+  /// Rotary turn of one head's row by the (cos, sin) pairs `turns` [d_head / 2, 2]; sign -1 turns
+  /// back (the gradient's way).
   void (*rotate)(int64_t d_head, const T* turns, T sign, const T* x, T* out);
 
-  /// Causal attention of one query head. q [positions, d_head] and keys are already rotated; k_columns is k
-  /// transposed [d_head, positions], v [positions, d_head]. Writes the rows of `out` and the probabilities
-  /// [positions, positions] (lower triangle).
-  void (*attend)(const HeadShape& shape, T scale, const T* q, const T* k_columns, const T* v, T* probabilities, T* out);
-  /// Gradients of attend: d_q rows contiguous [positions, d_head], d_k and d_v += [positions, d_head].
-  /// v_columns is v transposed [d_head, positions]; scratch [positions].
-  void (*attend_backward)(const HeadShape& shape, T scale, const T* q, const T* k, const T* v_columns,
-                          const T* probabilities, const T* upstream, T* d_q, T* d_k, T* d_v, T* scratch);
+  /// Causal attention of one query head. q [positions, d_head] and keys are already rotated;
+  /// k_columns is k transposed [d_head, positions], v [positions, d_head]. Writes the rows of `out`
+  /// and the probabilities [positions, positions] (lower triangle).
+  void (*attend)(const HeadShape& shape, T scale, const T* q, const T* k_columns, const T* v,
+                 T* probabilities, T* out);
+  /// Gradients of attend: d_q rows contiguous [positions, d_head], d_k and d_v += [positions,
+  /// d_head]. v_columns is v transposed [d_head, positions]; scratch [positions].
+  void (*attend_backward)(const HeadShape& shape, T scale, const T* q, const T* k,
+                          const T* v_columns, const T* probabilities, const T* upstream, T* d_q,
+                          T* d_k, T* d_v, T* scratch);
 
   /// One token: the k largest of logits [n] (ties to the lowest index) and their softmax.
   void (*top_k)(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen);

@@ -1,6 +1,6 @@
-// The source of every variant in simd_loops.h. The including file sets the instruction set and the namespace
-// CDSP_SIMD, after all other headers: nothing may be included here, or the linker could keep a standard
-// library function compiled for a processor that is not there.
+// The source of every variant in simd_loops.h. The including file sets the instruction set and the
+// namespace CDSP_SIMD, after all other headers: nothing may be included here, or the linker could
+// keep a standard library function compiled for a processor that is not there.
 
 namespace cdsp {
 namespace CDSP_SIMD {
@@ -21,8 +21,8 @@ void gated_silu(int64_t n, const T* __restrict z, const T* __restrict gate, T* _
 }
 
 template <typename T>
-void silu_backward(int64_t n, const T* __restrict z, const T* __restrict upstream, T* __restrict hidden,
-                   T* __restrict d_z) {
+void silu_backward(int64_t n, const T* __restrict z, const T* __restrict upstream,
+                   T* __restrict hidden, T* __restrict d_z) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T s = sigmoid(z[i]);
@@ -59,7 +59,8 @@ T dot(int64_t n, const T* __restrict a, const T* __restrict b) {
 }
 
 template <typename T>
-T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight, T* __restrict y) {
+T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
+           T* __restrict y) {
   const T r = T(1) / __builtin_sqrt(dot(d, x, x) / static_cast<T>(d) + epsilon);
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) y[i] = x[i] * r * weight[i];
@@ -67,8 +68,8 @@ T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weig
 }
 
 template <typename T>
-void rms_norm_backward(int64_t d, const T* __restrict x, const T* __restrict weight, T r, const T* __restrict upstream,
-                       T* __restrict d_x, T* __restrict d_weight) {
+void rms_norm_backward(int64_t d, const T* __restrict x, const T* __restrict weight, T r,
+                       const T* __restrict upstream, T* __restrict d_x, T* __restrict d_weight) {
   T inner = 0;
 #pragma omp simd reduction(+ : inner)
   for (int64_t i = 0; i < d; ++i) inner += upstream[i] * weight[i] * x[i];
@@ -81,7 +82,8 @@ void rms_norm_backward(int64_t d, const T* __restrict x, const T* __restrict wei
 }
 
 template <typename T>
-void rotate(int64_t d_head, const T* __restrict turns, T sign, const T* __restrict x, T* __restrict out) {
+void rotate(int64_t d_head, const T* __restrict turns, T sign, const T* __restrict x,
+            T* __restrict out) {
   for (int64_t i = 0; i < d_head; i += 2) {
     const T even = x[i], odd = x[i + 1], cosine = turns[i], sine = sign * turns[i + 1];
     out[i] = even * cosine - odd * sine;
@@ -90,8 +92,9 @@ void rotate(int64_t d_head, const T* __restrict turns, T sign, const T* __restri
 }
 
 template <typename T, int64_t kWidth>
-inline void attend_heads(const HeadShape& shape, T factor, const T* __restrict q, const T* __restrict k_columns,
-            const T* __restrict v, T* __restrict probabilities, T* __restrict out) {
+inline void attend_heads(const HeadShape& shape, T factor, const T* __restrict q,
+                         const T* __restrict k_columns, const T* __restrict v,
+                         T* __restrict probabilities, T* __restrict out) {
   const int64_t positions = shape.positions, d_head = kWidth > 0 ? kWidth : shape.d_head;
   for (int64_t t = 0; t < positions; ++t) {
     const T* __restrict query = q + t * d_head;
@@ -99,7 +102,8 @@ inline void attend_heads(const HeadShape& shape, T factor, const T* __restrict q
     T* __restrict mixed = out + t * shape.stride;
     const int64_t seen = t + 1;
     for (int64_t s = 0; s < seen; ++s) row[s] = 0;
-    for (int64_t c = 0; c < d_head; ++c) add_scaled(seen, query[c] * factor, k_columns + c * positions, row);
+    for (int64_t c = 0; c < d_head; ++c)
+      add_scaled(seen, query[c] * factor, k_columns + c * positions, row);
     T largest = row[0];
 #pragma omp simd reduction(max : largest)
     for (int64_t s = 0; s < seen; ++s) largest = row[s] > largest ? row[s] : largest;
@@ -119,9 +123,11 @@ inline void attend_heads(const HeadShape& shape, T factor, const T* __restrict q
 }
 
 template <typename T, int64_t kWidth>
-inline void attend_heads_backward(const HeadShape& shape, T factor, const T* __restrict q, const T* __restrict k,
-                     const T* __restrict v_columns, const T* __restrict probabilities, const T* __restrict upstream,
-                     T* __restrict d_q, T* __restrict d_k, T* __restrict d_v, T* __restrict d_row) {
+inline void attend_heads_backward(const HeadShape& shape, T factor, const T* __restrict q,
+                                  const T* __restrict k, const T* __restrict v_columns,
+                                  const T* __restrict probabilities, const T* __restrict upstream,
+                                  T* __restrict d_q, T* __restrict d_k, T* __restrict d_v,
+                                  T* __restrict d_row) {
   const int64_t positions = shape.positions, d_head = kWidth > 0 ? kWidth : shape.d_head;
   for (int64_t t = 0; t < positions; ++t) {
     const T* __restrict query = q + t * d_head;
@@ -145,7 +151,8 @@ inline void attend_heads_backward(const HeadShape& shape, T factor, const T* __r
 
 // The paper's head width as a constant: rows of a head then are one or two vector registers.
 template <typename T>
-void attend(const HeadShape& shape, T factor, const T* q, const T* k_columns, const T* v, T* probabilities, T* out) {
+void attend(const HeadShape& shape, T factor, const T* q, const T* k_columns, const T* v,
+            T* probabilities, T* out) {
   const auto run = shape.d_head == 16 ? attend_heads<T, 16> : attend_heads<T, 0>;
   run(shape, factor, q, k_columns, v, probabilities, out);
 }
@@ -159,8 +166,8 @@ void attend_backward(const HeadShape& shape, T factor, const T* q, const T* k, c
 
 template <typename T>
 void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
-  // Insertion into the k best so far: a later equal logit never overtakes an earlier one. Written so that a
-  // logit that is no number stays out of the comparison's way and shows in the softmax.
+  // Insertion into the k best so far: a later equal logit never overtakes an earlier one. Written
+  // so that a logit that is no number stays out of the comparison's way and shows in the softmax.
   int64_t filled = 0;
   for (int64_t e = 0; e < n; ++e) {
     int64_t place = filled;
@@ -182,9 +189,10 @@ void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
 
 template <typename T>
 const SimdLoops<T>& table(const char* name) {
-  static const SimdLoops<T> loops = {name,           gated_silu<T>,        silu_backward<T>, multiply<T>, add_scaled<T>,
-                                     scale<T>,       dot<T>,               rms_norm<T>,      rms_norm_backward<T>,
-                                     rotate<T>,      attend<T>,            attend_backward<T>, top_k<T>};
+  static const SimdLoops<T> loops = {
+      name,    gated_silu<T>, silu_backward<T>,     multiply<T>, add_scaled<T>, scale<T>,
+      dot<T>,  rms_norm<T>,   rms_norm_backward<T>, rotate<T>,   attend<T>,     attend_backward<T>,
+      top_k<T>};
   return loops;
 }
 

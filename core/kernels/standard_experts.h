@@ -1,9 +1,10 @@
-// The standard MoE layer's experts (spec section 7), all of them on every token, weighted by the router:
+// The standard MoE layer's experts (spec section 7), all of them on every token, weighted by the
+// router:
 //
 //   Y = sum_i w_i (W2_i SiLU(W1_i x + b1_i) + b2_i)
 //
-// Written as two dense products over the concatenated hidden units (an expert that was not selected has
-// weight zero): static shapes and no loop over experts.
+// Written as two dense products over the concatenated hidden units (an expert that was not selected
+// has weight zero): static shapes and no loop over experts.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +14,8 @@
 
 namespace cdsp {
 
-/// x [T, d], w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d] -> [T, d]. Differentiable in all, and in
-/// routing.weights.
+/// x [T, d], w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d] -> [T, d]. Differentiable in all, and
+/// in routing.weights.
 at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                             const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                             Engine engine = Engine::kReference);

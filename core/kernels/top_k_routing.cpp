@@ -8,8 +8,8 @@ namespace {
 Routing route_top_k_reference(const at::Tensor& logits, int64_t k) {
   Routing routing;
   // A stable sort, not topk: topk breaks ties by whatever the device does first.
-  routing.indices =
-      std::get<1>(at::sort(logits.detach(), /*stable=*/true, -1, /*descending=*/true)).narrow(-1, 0, k);
+  routing.indices = std::get<1>(at::sort(logits.detach(), /*stable=*/true, -1, /*descending=*/true))
+                        .narrow(-1, 0, k);
   const at::Tensor chosen = at::softmax(logits.gather(-1, routing.indices), -1);
   routing.weights = at::zeros_like(logits).scatter(-1, routing.indices, chosen);
   return routing;

@@ -1,17 +1,18 @@
 // Parallel loops over independent pieces of work of unequal size.
 #pragma once
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include <ATen/Parallel.h>
+
 namespace cdsp {
 
-/// Calls body(piece) for every piece in 0 ... pieces-1, on LibTorch's threads, each free thread taking the
-/// next. What a piece computes must not depend on the thread: then nothing depends on the number of threads.
+/// Calls body(piece) for every piece in 0 ... pieces-1, on LibTorch's threads, each free thread
+/// taking the next. What a piece computes must not depend on the thread: then nothing depends on
+/// the number of threads.
 template <typename Body>
 void for_each_piece(int64_t pieces, const Body& body) {
   std::atomic<int64_t> next{0};
@@ -21,8 +22,8 @@ void for_each_piece(int64_t pieces, const Body& body) {
   });
 }
 
-/// Scratch memory of the calling thread: grows to the largest size asked for and is then kept, so that the
-/// steady state allocates nothing. Slot numbers keep several at once apart.
+/// Scratch memory of the calling thread: grows to the largest size asked for and is then kept, so
+/// that the steady state allocates nothing. Slot numbers keep several at once apart.
 template <typename T>
 T* thread_scratch(int slot, int64_t size) {
   thread_local std::vector<T> buffers[8];

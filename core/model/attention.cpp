@@ -27,8 +27,10 @@ Attention::Attention(const Config& config, int64_t positions, const std::string&
 at::Tensor Attention::forward(const at::Tensor& x) const {
   const int64_t batch = x.size(0), positions = x.size(1), d = x.size(2);
   const at::Tensor tokens = x.reshape({batch * positions, d});
-  const at::Tensor projections = at::mm(tokens, at::cat({wq_, wk_, wv_}).t()).view({batch, positions, -1});
-  const at::Tensor mixed = rotary_attention(projections, heads_, kv_heads_, turns_, future_, engine_);
+  const at::Tensor projections =
+      at::mm(tokens, at::cat({wq_, wk_, wv_}).t()).view({batch, positions, -1});
+  const at::Tensor mixed =
+      rotary_attention(projections, heads_, kv_heads_, turns_, future_, engine_);
   return at::mm(mixed.view({batch * positions, d}), wo_.t()).view({batch, positions, d});
 }
 

@@ -1,9 +1,9 @@
 // The attention of a block: projections without biases, rotary, causal grouped-query attention.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 #include "config/config.h"
 #include "kernels/engine.h"

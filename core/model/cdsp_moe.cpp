@@ -12,9 +12,10 @@ CdspMoe::CdspMoe(const Config& config, const std::string& prefix, const Initiali
   const int64_t d = config.model.d_model, d_base = config.moe.d_base;
   u_ = parameters.add(prefix + ".U", initialiser.orthogonal(prefix + ".U", d, d_base));
   v_ = parameters.add(prefix + ".V", initialiser.orthogonal(prefix + ".V", d_base, d));
-  alpha_ = parameters.add(prefix + ".alpha",
-                          initialiser.topology(prefix + ".alpha", config.moe.num_experts, config.topology),
-                          ParameterGroup::kTopology);
+  alpha_ = parameters.add(
+      prefix + ".alpha",
+      initialiser.topology(prefix + ".alpha", config.moe.num_experts, config.topology),
+      ParameterGroup::kTopology);
 }
 
 at::Tensor CdspMoe::forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const {

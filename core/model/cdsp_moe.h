@@ -1,5 +1,5 @@
-// The CDSP layer: experts as overlapping selections of one shared backbone U, V, chosen by the topology
-// logits A (paper Eq. 1 to 9). topology.h selects, kernels/cdsp_layer.h computes.
+// The CDSP layer: experts as overlapping selections of one shared backbone U, V, chosen by the
+// topology logits A (paper Eq. 1 to 9). topology.h selects, kernels/cdsp_layer.h computes.
 #pragma once
 
 #include "model/moe_layer.h"
@@ -11,7 +11,8 @@ class CdspMoe : public MoeLayer {
   /// Adds PREFIX.U [d, D], PREFIX.V [D, d] and PREFIX.alpha [N, N].
   CdspMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
           ParameterSet& parameters, Engine engine);
-  at::Tensor forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const override;
+  at::Tensor forward(const at::Tensor& x, const Routing& routing,
+                     ConflictSite* site) const override;
   at::Tensor alpha() const override { return alpha_; }
 
  private:

@@ -1,9 +1,9 @@
 #include "model/initialisation.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 namespace {
@@ -37,9 +37,12 @@ at::Tensor Initialiser::draw_normal(const std::string& name, at::IntArrayRef sha
   return values;
 }
 
-at::Tensor Initialiser::ones(at::IntArrayRef shape) const { return place(host_tensor(shape).fill_(1.0)); }
+at::Tensor Initialiser::ones(at::IntArrayRef shape) const {
+  return place(host_tensor(shape).fill_(1.0));
+}
 
-at::Tensor Initialiser::linear(const std::string& name, at::IntArrayRef shape, int64_t fan_in) const {
+at::Tensor Initialiser::linear(const std::string& name, at::IntArrayRef shape,
+                               int64_t fan_in) const {
   const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
   at::Tensor values = host_tensor(shape);
   RandomStream random = stream(name);

@@ -1,10 +1,11 @@
-// What a block needs of its mixture-of-experts layer; cdsp_moe.h and standard_moe.h are the two kinds.
+// What a block needs of its mixture-of-experts layer; cdsp_moe.h and standard_moe.h are the two
+// kinds.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <memory>
 #include <string>
+
+#include <ATen/core/Tensor.h>
 
 #include "config/config.h"
 #include "kernels/cdsp_layer.h"
@@ -26,8 +27,10 @@ class MoeLayer {
  public:
   virtual ~MoeLayer() = default;
   /// x [tokens, d] and the routing of these tokens -> [tokens, d].
-  /// If `site` is given and the layer has a topology, describes the layer there for the conflict game.
-  virtual at::Tensor forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const = 0;
+  /// If `site` is given and the layer has a topology, describes the layer there for the conflict
+  /// game.
+  virtual at::Tensor forward(const at::Tensor& x, const Routing& routing,
+                             ConflictSite* site) const = 0;
   /// Topology logits [N, N], or undefined for a layer without a topology.
   virtual at::Tensor alpha() const { return {}; }
 };

@@ -15,7 +15,8 @@ Engine resolve_engine(EngineChoice choice, at::Device device) {
   if (choice == EngineChoice::kReference) return Engine::kReference;
   if (device.is_cpu()) return Engine::kFused;
   if (choice == EngineChoice::kFused) {
-    throw InputError("train.engine: fused runs on the CPU only; on " + device.str() + " use reference or auto");
+    throw InputError("train.engine: fused runs on the CPU only; on " + device.str() +
+                     " use reference or auto");
   }
   return Engine::kReference;
 }
@@ -51,11 +52,11 @@ Network::Network(const Config& config, const InputShape& shape, at::Device devic
     const std::string prefix = "blocks." + std::to_string(layer);
     Block block;
     block.norm1 = parameters_.add(prefix + ".norm1.weight", initialiser.ones({d}));
-    block.attention =
-        std::make_unique<Attention>(config, positions, prefix + ".attn", initialiser, parameters_, engine_);
+    block.attention = std::make_unique<Attention>(config, positions, prefix + ".attn", initialiser,
+                                                  parameters_, engine_);
     block.norm2 = parameters_.add(prefix + ".norm2.weight", initialiser.ones({d}));
-    block.router =
-        std::make_unique<Router>(config, shape.tasks, prefix + ".moe", initialiser, parameters_, engine_);
+    block.router = std::make_unique<Router>(config, shape.tasks, prefix + ".moe", initialiser,
+                                            parameters_, engine_);
     block.moe = make_moe_layer(config, prefix + ".moe", initialiser, parameters_, engine_);
     blocks_.push_back(std::move(block));
   }

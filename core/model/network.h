@@ -1,14 +1,15 @@
-// The network that all variants share (spec section 2): patches, embedding, blocks, mean token logits.
+// The network that all variants share (spec section 2): patches, embedding, blocks, mean token
+// logits.
 //
 //   h = embed(patches)
 //   each block:  h += attention(rms(h));  h += moe(rms(h), task)
 //   logits = mean over tokens of head(rms(h))
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <memory>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "config/config.h"
 #include "kernels/top_k_routing.h"
@@ -33,22 +34,24 @@ struct ForwardRequest {
 };
 
 struct ForwardResult {
-  at::Tensor logits;                // [batch, classes]
-  std::vector<Routing> routing;     // per block
-  std::vector<ConflictSite> sites;  // per block; empty unless asked for and the variant has a topology
+  at::Tensor logits;             // [batch, classes]
+  std::vector<Routing> routing;  // per block
+  std::vector<ConflictSite>
+      sites;  // per block; empty unless asked for and the variant has a topology
 };
 
-/// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1]; patches go row by
-/// row, each flattened row-major.
+/// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1]; patches go row
+/// by row, each flattened row-major.
 at::Tensor patches_of(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype);
 
 class Network {
  public:
-  /// Initialises every parameter from config.seed. The config has been validated and the patch divides
-  /// the image.
+  /// Initialises every parameter from config.seed. The config has been validated and the patch
+  /// divides the image.
   Network(const Config& config, const InputShape& shape, at::Device device);
 
-  /// images uint8 [batch, rows, cols]; task_one_hot as in Router::route. Variant `blind` ignores it.
+  /// images uint8 [batch, rows, cols]; task_one_hot as in Router::route. Variant `blind` ignores
+  /// it.
   ForwardResult forward(const at::Tensor& images, const at::Tensor& task_one_hot,
                         const ForwardRequest& request = {}) const;
 

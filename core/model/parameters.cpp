@@ -1,12 +1,13 @@
 #include "model/parameters.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 
-at::Tensor ParameterSet::add(const std::string& name, const at::Tensor& initial, ParameterGroup group) {
+at::Tensor ParameterSet::add(const std::string& name, const at::Tensor& initial,
+                             ParameterGroup group) {
   at::Tensor value = initial.detach().clone(at::MemoryFormat::Contiguous);
   value.set_requires_grad(true);
   parameters_.push_back({name, value, group});

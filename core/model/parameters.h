@@ -1,14 +1,15 @@
 // The learnable tensors of a network, by name and by learning speed.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+
 namespace cdsp {
 
-/// The two speeds of the optimiser (spec section 6): topology logits learn faster and without decay.
+/// The two speeds of the optimiser (spec section 6): topology logits learn faster and without
+/// decay.
 enum class ParameterGroup { kBase, kTopology };
 
 struct Parameter {

@@ -5,7 +5,8 @@
 namespace cdsp {
 
 at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm) {
-  const at::IntArrayRef shape = norm == RouterNorm::kToken ? x.sizes().slice(2) : x.sizes().slice(1);
+  const at::IntArrayRef shape =
+      norm == RouterNorm::kToken ? x.sizes().slice(2) : x.sizes().slice(1);
   return at::layer_norm(x, shape, {}, {}, kLayerNormEpsilon);
 }
 
@@ -23,7 +24,8 @@ Router::Router(const Config& config, int64_t tasks, const std::string& prefix,
   task_embedding_ = parameters.add(embedding, initialiser.normal(embedding, {tasks, width}));
 }
 
-Routing Router::route(const at::Tensor& x, const at::Tensor& task_one_hot, bool with_probabilities) const {
+Routing Router::route(const at::Tensor& x, const at::Tensor& task_one_hot,
+                      bool with_probabilities) const {
   const int64_t batch = x.size(0), positions = x.size(1), d = x.size(2);
   const int64_t experts = weight_.size(0), width = weight_.size(1) - d;
   const at::Tensor tokens = normalise_router_input(x, norm_).reshape({batch * positions, d});

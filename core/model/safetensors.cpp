@@ -1,8 +1,9 @@
 #include "model/safetensors.h"
 
-#include <ATen/ATen.h>
-
+#include <algorithm>
 #include <cstring>
+
+#include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
@@ -16,13 +17,15 @@ struct StoredType {
   const char* name;
   at::ScalarType type;
 };
-constexpr StoredType kStoredTypes[] = {{"F32", at::kFloat}, {"F64", at::kDouble}, {"I64", at::kLong}};
+constexpr StoredType kStoredTypes[] = {
+    {"F32", at::kFloat}, {"F64", at::kDouble}, {"I64", at::kLong}};
 
 [[noreturn]] void reject(const fs::path& path, const std::string& why) {
   throw InputError(path.string() + ": not a usable safetensors file: " + why);
 }
 
-at::ScalarType type_named(const fs::path& path, const std::string& tensor, const std::string& name) {
+at::ScalarType type_named(const fs::path& path, const std::string& tensor,
+                          const std::string& name) {
   for (const StoredType& stored : kStoredTypes) {
     if (name == stored.name) return stored.type;
   }
@@ -45,17 +48,22 @@ at::Tensor read_tensor(const fs::path& path, const std::string& name, const nloh
     reject(path, "tensor " + name + " reaches outside the file (truncated?)");
   }
   // Counted in floating point first: a hostile shape may overflow the integer product.
-  double expected = static_cast<double>(at::elementSize(type));
+  double expected = static_cast<double>(at::elementSize(type)), addressed = expected;
   for (const int64_t extent : shape) {
     if (extent < 0) reject(path, "tensor " + name + " has a negative extent");
     expected *= static_cast<double>(extent);
+    addressed *= static_cast<double>(std::max<int64_t>(extent, 1));
   }
+  // An extent of 0 hides an overflow from the number of bytes, but not from the strides.
+  if (expected == 0.0 && addressed >= 0x1.0p63)
+    reject(path, "tensor " + name + " has a shape that overflows");
   if (expected != static_cast<double>(offsets[1] - offsets[0])) {
     reject(path, "tensor " + name + " has " + std::to_string(offsets[1] - offsets[0]) +
                      " bytes, its shape and dtype need another number");
   }
   at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(type));
-  if (tensor.numel() > 0) std::memcpy(tensor.data_ptr(), data + offsets[0], offsets[1] - offsets[0]);
+  if (tensor.numel() > 0)
+    std::memcpy(tensor.data_ptr(), data + offsets[0], offsets[1] - offsets[0]);
   return tensor;
 }
 
@@ -64,7 +72,8 @@ at::Tensor read_tensor(const fs::path& path, const std::string& name, const nloh
 TensorFile read_safetensors(const fs::path& path) {
   const std::string bytes = read_file(path);
   uint64_t header_size = 0;
-  if (bytes.size() < sizeof header_size) reject(path, "it is only " + std::to_string(bytes.size()) + " bytes long");
+  if (bytes.size() < sizeof header_size)
+    reject(path, "it is only " + std::to_string(bytes.size()) + " bytes long");
   std::memcpy(&header_size, bytes.data(), sizeof header_size);
   if (header_size > bytes.size() - sizeof header_size) {
     reject(path, "the header is longer than the file (truncated?)");
@@ -104,7 +113,8 @@ void write_safetensors(const fs::path& path, const TensorFile& content) {
     on_host.push_back(host);
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // keeps the data 8-byte aligned for readers that map the file
+  text.resize((text.size() + 7) / 8 * 8,
+              ' ');  // keeps the data 8-byte aligned for readers that map the file
 
   std::string bytes;
   bytes.reserve(sizeof(uint64_t) + text.size() + offset);

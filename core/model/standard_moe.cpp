@@ -4,10 +4,11 @@
 
 namespace cdsp {
 
-StandardMoe::StandardMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
-                         ParameterSet& parameters, Engine engine)
+StandardMoe::StandardMoe(const Config& config, const std::string& prefix,
+                         const Initialiser& initialiser, ParameterSet& parameters, Engine engine)
     : engine_(engine) {
-  const int64_t experts = config.moe.num_experts, d = config.model.d_model, hidden = config.moe.d_ffn;
+  const int64_t experts = config.moe.num_experts, d = config.model.d_model,
+                hidden = config.moe.d_ffn;
   const auto add_linear = [&](const char* suffix, at::IntArrayRef shape, int64_t fan_in) {
     const std::string name = prefix + ".experts." + suffix;
     return parameters.add(name, initialiser.linear(name, shape, fan_in));

@@ -1,5 +1,5 @@
-// The standard MoE layer of `baseline` and `blind`: N independent two-layer experts of hidden width d_ffn
-// (spec section 7). kernels/standard_experts.h computes.
+// The standard MoE layer of `baseline` and `blind`: N independent two-layer experts of hidden width
+// d_ffn (spec section 7). kernels/standard_experts.h computes.
 #pragma once
 
 #include "model/moe_layer.h"
@@ -11,7 +11,8 @@ class StandardMoe : public MoeLayer {
   /// Adds PREFIX.experts.{w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d]}.
   StandardMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
               ParameterSet& parameters, Engine engine);
-  at::Tensor forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const override;
+  at::Tensor forward(const at::Tensor& x, const Routing& routing,
+                     ConflictSite* site) const override;
 
  private:
   Engine engine_;

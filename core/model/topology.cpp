@@ -1,19 +1,21 @@
 #include "model/topology.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <limits>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 namespace {
 
-/// values [N, N] -> [N, d_base]: column c of row i is values[i, owner of c], `unowned` past the last block.
+/// values [N, N] -> [N, d_base]: column c of row i is values[i, owner of c], `unowned` past the
+/// last block.
 at::Tensor columns_by_owner(const at::Tensor& values, int64_t d_base, double unowned) {
   const int64_t experts = values.size(0), width = d_base / experts;
   const at::Tensor owned =
       values.unsqueeze(2).expand({experts, experts, width}).reshape({experts, experts * width});
-  return at::cat({owned, at::full({experts, d_base - experts * width}, unowned, values.options())}, 1);
+  return at::cat({owned, at::full({experts, d_base - experts * width}, unowned, values.options())},
+                 1);
 }
 
 }  // namespace
@@ -24,18 +26,19 @@ at::Tensor control_force(const at::Tensor& alpha, int64_t d_base) {
 
 Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank) {
   const int64_t experts = alpha.size(0), width = d_base / experts;
-  // Ranked by A, of which sigma(A) is an increasing function: sigma in floating point can tie what A tells
-  // apart (saturation), and can tell apart what is equal (vectorised body and scalar tail round apart).
+  // Ranked by A, of which sigma(A) is an increasing function: sigma in floating point can tie what
+  // A tells apart (saturation), and can tell apart what is equal (vectorised body and scalar tail
+  // round apart).
   const at::Tensor order =
       columns_by_owner(alpha.detach(), d_base, -std::numeric_limits<double>::infinity());
-  // I is constant on a block, so a block cut by the rank is all ties: only a stable sort makes the choice
-  // the same everywhere.
+  // I is constant on a block, so a block cut by the rank is all ties: only a stable sort makes the
+  // choice the same everywhere.
   const at::Tensor selected =
       std::get<1>(at::sort(order, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, rank);
   Topology topology;
   topology.mask = at::zeros_like(order).scatter(1, selected, 1.0);
-  // The mean over S_i, written through the number of columns that each link contributes: the selection is
-  // a constant, the link strengths carry the gradient. Columns of nobody have I = 0.
+  // The mean over S_i, written through the number of columns that each link contributes: the
+  // selection is a constant, the link strengths carry the gradient. Columns of nobody have I = 0.
   const at::Tensor columns_per_link =
       topology.mask.narrow(1, 0, experts * width).view({experts, experts, width}).sum(2);
   topology.gate = (at::sigmoid(alpha) * columns_per_link).sum(1) / static_cast<double>(rank);
@@ -47,9 +50,10 @@ at::Tensor alpha_sparsity(const at::Tensor& alpha) {
 }
 
 at::Tensor structural_entropy(const at::Tensor& alpha) {
-  const at::Tensor logits = alpha.detach().to(at::kDouble);
-  // H_b(sigma(a)) = softplus(a) - a sigma(a) nats: no logarithm of zero at saturated links.
-  const at::Tensor nats = at::softplus(logits) - logits * at::sigmoid(logits);
+  // The binary entropy is even in the logit: H_b(sigma(a)) = softplus(-|a|) + |a| sigma(-|a|) nats
+  // has no logarithm of zero at saturated links, and no cancellation.
+  const at::Tensor logits = alpha.detach().to(at::kDouble).abs();
+  const at::Tensor nats = at::softplus(-logits) + logits * at::sigmoid(-logits);
   return nats.sum() / std::log(2.0);
 }
 

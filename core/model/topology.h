@@ -1,9 +1,10 @@
-// From topology logits to the physical dimensions each expert uses (paper section on the topology game).
+// From topology logits to the physical dimensions each expert uses (paper section on the topology
+// game).
 //
-//   partition       expert i owns the columns iB .. (i+1)B-1, B = floor(D/N)                      (Eq. 2)
-//   control force   I = sigma(A) Pi: column c of row i is sigma(A_ij), j the owner of c; 0 if none (Eq. 4)
-//   selection       S_i = the r largest entries of I_i, ties to the lowest index                  (Eq. 5, 6)
-//   gate            s_i = mean of the selected entries of I_i, differentiable in A                 (Eq. 8)
+//   partition       expert i owns the columns iB .. (i+1)B-1, B = floor(D/N) (Eq. 2) control force
+//   I = sigma(A) Pi: column c of row i is sigma(A_ij), j the owner of c; 0 if none (Eq. 4)
+//   selection       S_i = the r largest entries of I_i, ties to the lowest index (Eq. 5, 6) gate
+//   s_i = mean of the selected entries of I_i, differentiable in A                 (Eq. 8)
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,8 +25,8 @@ Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank);
 /// Share of entries with sigma(A) < 0.1 (Eq. 18), a 0-dimensional float64 tensor.
 at::Tensor alpha_sparsity(const at::Tensor& alpha);
 
-/// Sum over entries of the binary entropy of sigma(A), in bits (Eq. 36), a 0-dimensional float64 tensor.
-/// N^2 at A = 0.
+/// Sum over entries of the binary entropy of sigma(A), in bits (Eq. 36), a 0-dimensional float64
+/// tensor. N^2 at A = 0.
 at::Tensor structural_entropy(const at::Tensor& alpha);
 
 }  // namespace cdsp

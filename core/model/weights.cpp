@@ -1,9 +1,9 @@
 #include "model/weights.h"
 
-#include <ATen/ATen.h>
-
 #include <set>
 #include <sstream>
+
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 
@@ -38,8 +38,9 @@ void load_weights(const Network& network, const TensorFile& content, const fs::p
     expected.insert(parameter.name);
     const auto found = content.tensors.find(parameter.name);
     if (found == content.tensors.end()) {
-      throw InputError(origin.string() + ": tensor " + parameter.name +
-                       " is missing; the config asks for a network that has it (another variant or size?)");
+      throw InputError(
+          origin.string() + ": tensor " + parameter.name +
+          " is missing; the config asks for a network that has it (another variant or size?)");
     }
     if (found->second.sizes() != parameter.value.sizes()) {
       throw InputError(origin.string() + ": tensor " + parameter.name + " has shape " +
@@ -47,7 +48,8 @@ void load_weights(const Network& network, const TensorFile& content, const fs::p
                        shape_text(parameter.value.sizes()));
     }
     if (!at::isFloatingType(found->second.scalar_type())) {
-      throw InputError(origin.string() + ": tensor " + parameter.name + " holds integers, not weights");
+      throw InputError(origin.string() + ": tensor " + parameter.name +
+                       " holds integers, not weights");
     }
   }
   for (const auto& [name, tensor] : content.tensors) {

@@ -80,7 +80,7 @@ TextTable task_table(const Comparison& comparison) {
   for (const char* variant : kVariants) {
     for (const Kind& kind : {Kind{"train", &ComparedRun::task_train_accuracy},
                              Kind{"test", &ComparedRun::task_test_accuracy},
-                             Kind{"blind", &ComparedRun::task_blind_accuracy}}) {
+                             Kind{"task withheld", &ComparedRun::task_blind_accuracy}}) {
       add(std::string(variant) + ", " + kind.name, [&](size_t task) {
         std::vector<double> values;
         for (const ComparedRun& run : comparison.runs) {
@@ -106,6 +106,10 @@ std::string seeds_text(const Comparison& comparison) {
     ++count;
   }
   return (count == 1 ? "seed " : "seeds ") + text;
+}
+
+std::string panel_name(const std::string& variant) {
+  return variant == "blind" ? "blind baseline" : variant == "cdsp" ? "CDSP" : variant;
 }
 
 std::string images_text(const Comparison& comparison) {
@@ -141,8 +145,9 @@ HeatmapPicture comparison_heatmaps(const Comparison& comparison) {
                      ": told the task (informed) and with the task withheld (blind)";
   for (const ComparedRun& run : comparison.runs) {
     if (run.seed != seed) continue;
-    picture.panels.push_back({run.variant + ", informed", run.informed_routing.front()});
-    picture.panels.push_back({run.variant + ", blind", run.blind_routing.front()});
+    const std::string name = panel_name(run.variant);
+    picture.panels.push_back({name + ", informed", run.informed_routing.front()});
+    picture.panels.push_back({name + ", blind", run.blind_routing.front()});
   }
   return picture;
 }

@@ -33,6 +33,12 @@ std::string cell(double share, double largest, const Terminal& terminal) {
   return " " + number + shades[static_cast<size_t>(std::lround(step))];
 }
 
+/// Ends the last line, without blanks that nobody sees.
+void end_line(std::string& text) {
+  text.erase(text.find_last_not_of(' ') + 1);
+  text += '\n';
+}
+
 }  // namespace
 
 std::string terminal_heatmap(const RoutingRows& table, const std::vector<std::string>& tasks,
@@ -43,11 +49,11 @@ std::string terminal_heatmap(const RoutingRows& table, const std::vector<std::st
   for (size_t expert = 0; expert < table.front().size(); ++expert) {
     text += padded("   E" + std::to_string(expert), 6);
   }
-  text = text.substr(0, text.find_last_not_of(' ') + 1) + '\n';
+  end_line(text);
   for (size_t task = 0; task < table.size(); ++task) {
     text += padded(tasks[task], name_width + 1);
     for (const double share : table[task]) text += cell(share, largest, terminal);
-    text += '\n';
+    end_line(text);
   }
   return text;
 }

@@ -1,8 +1,8 @@
 #include "train/adamw.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 namespace {
@@ -26,8 +26,8 @@ void AdamW::step(const at::Tensor& gradient, const std::vector<bool>& reached) {
   for (size_t first = 0; first < all.size();) {
     size_t last = first;
     int64_t length = 0;
-    while (last < all.size() && reached[last] == reached[first] && updates[last] == updates[first] &&
-           all[last].group == all[first].group) {
+    while (last < all.size() && reached[last] == reached[first] &&
+           updates[last] == updates[first] && all[last].group == all[first].group) {
       length += all[last].value.numel();
       ++last;
     }
@@ -43,7 +43,9 @@ void AdamW::step(const at::Tensor& gradient, const std::vector<bool>& reached) {
 
 void AdamW::update(int64_t begin, int64_t length, int64_t count, const Speed& speed,
                    const at::Tensor& gradient) {
-  const auto stretch = [begin, length](const at::Tensor& flat) { return flat.narrow(0, begin, length); };
+  const auto stretch = [begin, length](const at::Tensor& flat) {
+    return flat.narrow(0, begin, length);
+  };
   const at::Tensor g = stretch(gradient);
   at::Tensor p = stretch(parameters_.flat()), m = stretch(first_moment), v = stretch(second_moment);
   const double correction1 = 1.0 - std::pow(kBeta1, static_cast<double>(count));

@@ -13,14 +13,16 @@ at::Tensor switch_loss(const Routing& routing) {
 
 at::Tensor squared_variation_coefficient(const Routing& routing) {
   const at::Tensor counts = selection_counts(routing);
-  if (counts.size(0) == 1) return at::zeros({}, counts.options());  // N - 1 = 0: one expert is balanced
+  if (counts.size(0) == 1)
+    return at::zeros({}, counts.options());  // N - 1 = 0: one expert is balanced
   return (counts.std(/*unbiased=*/true) / (counts.mean() + 1e-6)).square();
 }
 
 }  // namespace
 
 at::Tensor balance_loss(const Routing& routing, BalanceKind kind) {
-  return kind == BalanceKind::kSwitch ? switch_loss(routing) : squared_variation_coefficient(routing);
+  return kind == BalanceKind::kSwitch ? switch_loss(routing)
+                                      : squared_variation_coefficient(routing);
 }
 
 }  // namespace cdsp

@@ -1,5 +1,5 @@
-// The load-balance losses of the baselines (spec section 6). Adding one: an enum value, its spelling in
-// config/, and a case in balance_loss.cpp.
+// The load-balance losses of the baselines (spec section 6). Adding one: an enum value, its
+// spelling in config/, and a case in balance_loss.cpp.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,9 +10,11 @@
 namespace cdsp {
 
 /// Loss of one layer, 0-dimensional. routing.probabilities must be defined.
-///   switch  N * sum_i f_i P_i: f the share of the k selections (a constant), P the mean router softmax
+///   switch  N * sum_i f_i P_i: f the share of the k selections (a constant), P the mean router
+///   softmax
 ///           over all N experts (Fedus et al., arXiv:2101.03961)
-///   cv2     (std / (mean + 1e-6))^2 of the selection counts, std with N - 1 (released code). Counts carry
+///   cv2     (std / (mean + 1e-6))^2 of the selection counts, std with N - 1 (released code).
+///   Counts carry
 ///           no gradient: this term is reported and trains nothing.
 at::Tensor balance_loss(const Routing& routing, BalanceKind kind);
 

@@ -57,8 +57,8 @@ void load_checkpoint(Trainer& trainer, const fs::path& checkpoint) {
     return step == file.metadata.end() ? std::string("none") : step->second;
   };
   if (step_of(model) != step_of(state)) {
-    throw InputError(checkpoint.string() + ": " + kModelFile + " is of step " + step_of(model) + ", " +
-                     kTrainerFile + " of step " + step_of(state) + "; they must be a pair");
+    throw InputError(checkpoint.string() + ": " + kModelFile + " is of step " + step_of(model) +
+                     ", " + kTrainerFile + " of step " + step_of(state) + "; they must be a pair");
   }
   load_weights(trainer.network(), model, checkpoint / kModelFile);
   trainer.restore(state, checkpoint / kTrainerFile);

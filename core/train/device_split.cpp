@@ -1,8 +1,8 @@
 #include "train/device_split.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
+
+#include <ATen/ATen.h>
 
 namespace cdsp {
 
@@ -10,8 +10,8 @@ DeviceSplit place(const Split& split, at::Device device) {
   DeviceSplit placed;
   const int64_t n = split.size();
   // from_blob wants a mutable pointer; nothing here ever writes through it.
-  placed.images = at::from_blob(const_cast<uint8_t*>(split.pixels.data()), {n, split.rows, split.cols},
-                                at::TensorOptions().dtype(at::kByte))
+  placed.images = at::from_blob(const_cast<uint8_t*>(split.pixels.data()),
+                                {n, split.rows, split.cols}, at::TensorOptions().dtype(at::kByte))
                       .to(device);
   placed.labels = at::from_blob(const_cast<uint8_t*>(split.labels.data()), {n},
                                 at::TensorOptions().dtype(at::kByte))

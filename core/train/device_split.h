@@ -1,16 +1,16 @@
 // A split of the data where the network can reach it, and batches taken from it.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "data/dataset.h"
 
 namespace cdsp {
 
-/// On the host the images are a view of the Split's bytes (which must outlive this); on a GPU they are
-/// copied there once, still as bytes.
+/// On the host the images are a view of the Split's bytes (which must outlive this); on a GPU they
+/// are copied there once, still as bytes.
 struct DeviceSplit {
   at::Tensor images;  // uint8 [n, rows, cols]
   at::Tensor labels;  // int64 [n]

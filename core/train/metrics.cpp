@@ -1,10 +1,10 @@
 #include "train/metrics.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <numeric>
 #include <utility>
+
+#include <ATen/ATen.h>
 
 #include "train/device_split.h"
 
@@ -20,8 +20,9 @@ std::optional<double> StepMetrics::task_accuracy(size_t task) const {
   return task_correct[task] / task_count[task];
 }
 
-at::Tensor per_task_sums(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& tasks,
-                         const at::Tensor& sample_losses, int64_t num_tasks) {
+at::Tensor per_task_sums(const at::Tensor& logits, const at::Tensor& labels,
+                         const at::Tensor& tasks, const at::Tensor& sample_losses,
+                         int64_t num_tasks) {
   const at::Tensor members = one_hot_tasks(tasks, num_tasks, at::kDouble);  // [batch, tasks]
   const at::Tensor correct = logits.detach().argmax(1).eq(labels).to(at::kDouble);
   const at::Tensor per_image =
@@ -53,9 +54,9 @@ StepMetrics unpack_metrics(const at::Tensor& host_vector, bool has_topology) {
 
 std::string first_non_finite(const StepMetrics& metrics) {
   const std::pair<const char*, double> terms[] = {
-      {"loss_task", metrics.loss_task},         {"loss_conflict", metrics.loss_conflict},
-      {"loss_reg", metrics.loss_reg},           {"loss_balance", metrics.loss_balance},
-      {"loss_total", metrics.loss_total},       {"grad_norm", metrics.grad_norm}};
+      {"loss_task", metrics.loss_task},   {"loss_conflict", metrics.loss_conflict},
+      {"loss_reg", metrics.loss_reg},     {"loss_balance", metrics.loss_balance},
+      {"loss_total", metrics.loss_total}, {"grad_norm", metrics.grad_norm}};
   for (const auto& [name, value] : terms) {
     if (!std::isfinite(value)) return name;
   }

@@ -19,7 +19,8 @@ Objective objective(const Config& config, const ForwardResult& forward, const at
   if (config.variant == Variant::kCdsp) {
     for (size_t layer = 0; layer < forward.sites.size(); ++layer) {
       const at::Tensor& alpha = forward.sites[layer].alpha;
-      result.conflict = result.conflict + conflict_loss(alpha, conflicts[layer], config.conflict.penalty);
+      result.conflict =
+          result.conflict + conflict_loss(alpha, conflicts[layer], config.conflict.penalty);
       result.reg = result.reg + topology_regulariser(alpha, config.conflict);
     }
     result.total = result.task + result.conflict * config.conflict.lambda + result.reg;

@@ -1,5 +1,9 @@
 #include "train/runtime.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
 #include <ATen/ATen.h>
 #include <ATen/Config.h>
 #include <ATen/Context.h>
@@ -10,10 +14,6 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cstdlib>
-#include <thread>
 
 #include "base/error.h"
 #include "cdsp_version.h"
@@ -55,8 +55,10 @@ at::Device resolve_device(const std::string& text) {
   if (text == "cpu" || (text == "auto" && gpus == 0)) return at::Device(at::kCPU);
   const int64_t index = text.rfind("cuda:", 0) == 0 ? std::stoll(text.substr(5)) : 0;
   if (index >= gpus) {
-    throw InputError("train.device: '" + text + "' was asked for, but LibTorch " CDSP_TORCH_VERSION " sees " +
-                     (gpus == 0 ? std::string("no CUDA device here") : std::to_string(gpus) + " CUDA device(s)") +
+    throw InputError("train.device: '" + text +
+                     "' was asked for, but LibTorch " CDSP_TORCH_VERSION " sees " +
+                     (gpus == 0 ? std::string("no CUDA device here")
+                                : std::to_string(gpus) + " CUDA device(s)") +
                      "; use cpu or auto" + (gpus == 0 ? "" : ", or a smaller number"));
   }
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
@@ -65,8 +67,10 @@ at::Device resolve_device(const std::string& text) {
 int64_t use_threads(int64_t threads) {
   if (threads == 0) threads = cores_of_this_process();
   at::set_num_threads(static_cast<int>(threads));
-  // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of its own.
-  if (const auto set = find_symbol<void (*)(int)>("openblas_set_num_threads")) set(static_cast<int>(threads));
+  // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of
+  // its own.
+  if (const auto set = find_symbol<void (*)(int)>("openblas_set_num_threads"))
+    set(static_cast<int>(threads));
   return threads;
 }
 
@@ -84,11 +88,13 @@ void restart_with_fast_blas(char** argv) {
   if (core_name == nullptr || std::getenv("OPENBLAS_CORETYPE") != nullptr) return;
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
   const std::string chosen = core_name();
-  if (chosen != "Prescott" && chosen != "Core2" && chosen != "Generic" && chosen != "Nehalem") return;
+  if (chosen != "Prescott" && chosen != "Core2" && chosen != "Generic" && chosen != "Nehalem")
+    return;
   const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   setenv("OPENBLAS_CORETYPE", has_avx512 ? "SkylakeX" : "Haswell", 1);
-  execv("/proc/self/exe", argv);  // returns only if it failed, and then the slow kernels still are right
+  execv("/proc/self/exe",
+        argv);  // returns only if it failed, and then the slow kernels still are right
 #else
   static_cast<void>(argv);
 #endif
@@ -117,19 +123,18 @@ BlasInfo blas_info() {
 }
 
 std::vector<std::pair<std::string, std::string>> runtime_facts() {
-  return {
-      {"cdsp", CDSP_VERSION},
-      {"git_commit", CDSP_GIT_COMMIT},
-      {"libtorch", CDSP_TORCH_VERSION},
-      {"compiler", CDSP_COMPILER},
-      {"build_type", CDSP_BUILD_TYPE},
-      {"build_flags", CDSP_CXX_FLAGS},
-      {"blas", blas_info().name},
-      {"cpu_instructions", cpu_instructions()},
-      {"cores", std::to_string(cores_of_this_process())},
-      {"threads", std::to_string(at::get_num_threads())},
-      {"cuda_in_libtorch", at::globalContext().hasCUDA() || CDSP_TORCH_HAS_CUDA ? "yes" : "no"},
-      {"cuda_devices", std::to_string(cuda_device_count())}};
+  return {{"cdsp", CDSP_VERSION},
+          {"git_commit", CDSP_GIT_COMMIT},
+          {"libtorch", CDSP_TORCH_VERSION},
+          {"compiler", CDSP_COMPILER},
+          {"build_type", CDSP_BUILD_TYPE},
+          {"build_flags", CDSP_CXX_FLAGS},
+          {"blas", blas_info().name},
+          {"cpu_instructions", cpu_instructions()},
+          {"cores", std::to_string(cores_of_this_process())},
+          {"threads", std::to_string(at::get_num_threads())},
+          {"cuda_in_libtorch", at::globalContext().hasCUDA() || CDSP_TORCH_HAS_CUDA ? "yes" : "no"},
+          {"cuda_devices", std::to_string(cuda_device_count())}};
 }
 
 }  // namespace cdsp

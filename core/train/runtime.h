@@ -1,11 +1,12 @@
-// The process's share of the machine: device, threads, allocator; and what `cdsp info` and run.json tell of it.
+// The process's share of the machine: device, threads, allocator; and what `cdsp info` and run.json
+// tell of it.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace cdsp {
 
@@ -16,17 +17,20 @@ at::Device resolve_device(const std::string& text);
 /// Number of CUDA devices that LibTorch can use; 0 on a build without CUDA.
 int64_t cuda_device_count();
 
-/// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on. Returns the number.
+/// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on. Returns the
+/// number.
 int64_t use_threads(int64_t threads);
 
-/// Keeps freed memory in the process. A training step frees and takes tensors of several MB thousands of
-/// times; handing each back to the system costs more time in page faults than the arithmetic. Call first.
+/// Keeps freed memory in the process. A training step frees and takes tensors of several MB
+/// thousands of times; handing each back to the system costs more time in page faults than the
+/// arithmetic. Call first.
 void keep_freed_memory();
 
-/// OpenBLAS chooses its kernels by a list of processors, and falls back to code of 2004 (SSE3) on one that is
-/// newer than the list: five times slower. Where it did so on a processor with AVX2, sets OPENBLAS_CORETYPE
-/// and starts this program anew, since OpenBLAS reads the variable only while it is loaded. Returns if there
-/// is nothing to mend. Call first in main(), before any thread; an OPENBLAS_CORETYPE of the user's is kept.
+/// OpenBLAS chooses its kernels by a list of processors, and falls back to code of 2004 (SSE3) on
+/// one that is newer than the list: five times slower. Where it did so on a processor with AVX2,
+/// sets OPENBLAS_CORETYPE and starts this program anew, since OpenBLAS reads the variable only
+/// while it is loaded. Returns if there is nothing to mend. Call before any thread starts and any
+/// work is done; an OPENBLAS_CORETYPE of the user's is kept.
 void restart_with_fast_blas(char** argv);
 
 /// Bytes of physical memory the process has held at most.

@@ -1,12 +1,12 @@
 #include "train/trainer.h"
 
-#include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <sstream>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
 #include "model/topology.h"
@@ -24,7 +24,8 @@ InputShape input_shape(const Dataset& data) {
 std::string describe_norms(const Network& network) {
   std::vector<std::pair<double, std::string>> norms;
   for (const Parameter& parameter : network.parameters().all()) {
-    norms.emplace_back(parameter.value.detach().to(at::kDouble).norm().item<double>(), parameter.name);
+    norms.emplace_back(parameter.value.detach().to(at::kDouble).norm().item<double>(),
+                       parameter.name);
   }
   const auto rank = [](double norm) { return std::isfinite(norm) ? norm : HUGE_VAL; };
   std::stable_sort(norms.begin(), norms.end(),
@@ -116,7 +117,8 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
   if (!network_->sees_tasks()) return {};
   std::vector<double> kept =
       draw_task_kept(config_.router, config_.seed, steps_done_, batch.tasks.size(0));
-  // With the task withheld from the whole batch no loss reaches the embedding, which then must not move.
+  // With the task withheld from the whole batch no loss reaches the embedding, which then must not
+  // move.
   if (std::find(kept.begin(), kept.end(), 1.0) == kept.end()) return {};
   const at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
   if (std::find(kept.begin(), kept.end(), 0.0) == kept.end()) return one_hot;
@@ -152,9 +154,10 @@ at::Tensor Trainer::clip(at::Tensor& gradient) const {
   return norm;
 }
 
-void Trainer::record(const Objective& terms, const at::Tensor& grad_norm, const ForwardResult& forward,
-                     const Batch& batch) {
-  at::Tensor sparsity = at::zeros({}, epoch_sums_.options()), entropy = at::zeros({}, epoch_sums_.options());
+void Trainer::record(const Objective& terms, const at::Tensor& grad_norm,
+                     const ForwardResult& forward, const Batch& batch) {
+  at::Tensor sparsity = at::zeros({}, epoch_sums_.options()),
+             entropy = at::zeros({}, epoch_sums_.options());
   for (const ConflictSite& site : forward.sites) {
     sparsity = sparsity + alpha_sparsity(site.alpha) / static_cast<double>(forward.sites.size());
     entropy = entropy + structural_entropy(site.alpha);
@@ -163,8 +166,8 @@ void Trainer::record(const Objective& terms, const at::Tensor& grad_norm, const 
   const at::Tensor scalars =
       at::stack({scalar(terms.total), scalar(terms.task), scalar(terms.conflict), scalar(terms.reg),
                  scalar(terms.balance), scalar(grad_norm), sparsity, entropy});
-  const at::Tensor sums = per_task_sums(forward.logits, batch.labels, batch.tasks, terms.sample_losses,
-                                        data_.train.tasks());
+  const at::Tensor sums = per_task_sums(forward.logits, batch.labels, batch.tasks,
+                                        terms.sample_losses, data_.train.tasks());
   epoch_sums_ += sums;
   ++epoch_steps_;
   StepMetrics header;
@@ -206,7 +209,8 @@ EpochSums Trainer::epoch_sums() const {
   const at::Tensor host = epoch_sums_.to(at::kCPU);
   const double* sums = host.data_ptr<double>();
   const int64_t tasks = data_.train.tasks();
-  return {{sums, sums + tasks}, {sums + tasks, sums + 2 * tasks}, {sums + 2 * tasks, sums + 3 * tasks}};
+  return {
+      {sums, sums + tasks}, {sums + tasks, sums + 2 * tasks}, {sums + 2 * tasks, sums + 3 * tasks}};
 }
 
 std::vector<at::Tensor> Trainer::epoch_mean_conflict() const {
@@ -226,7 +230,8 @@ TensorFile Trainer::state() const {
   for (size_t layer = 0; layer < games_.size(); ++layer) {
     const std::string prefix = "layers." + std::to_string(layer);
     state.tensors[prefix + ".epoch_conflict"] = epoch_conflict_[layer];
-    if (games_[layer].lagged().defined()) state.tensors[prefix + ".lagged"] = games_[layer].lagged();
+    if (games_[layer].lagged().defined())
+      state.tensors[prefix + ".lagged"] = games_[layer].lagged();
   }
   state.metadata["step"] = std::to_string(steps_done_);
   state.metadata["images"] = std::to_string(images_seen_);
@@ -238,9 +243,11 @@ TensorFile Trainer::state() const {
 void Trainer::restore(const TensorFile& state, const std::filesystem::path& origin) {
   const auto tensor = [&](const std::string& name, const at::Tensor& like) {
     const auto found = state.tensors.find(name);
-    if (found == state.tensors.end()) throw InputError(origin.string() + ": tensor " + name + " is missing");
+    if (found == state.tensors.end())
+      throw InputError(origin.string() + ": tensor " + name + " is missing");
     if (found->second.sizes() != like.sizes()) {
-      throw InputError(origin.string() + ": tensor " + name + " belongs to a network of another size");
+      throw InputError(origin.string() + ": tensor " + name +
+                       " belongs to a network of another size");
     }
     return found->second.to(like.device(), like.scalar_type());
   };
@@ -255,16 +262,19 @@ void Trainer::restore(const TensorFile& state, const std::filesystem::path& orig
   const auto data = state.metadata.find("data");
   if (data == state.metadata.end() || data->second != data_.fingerprint) {
     throw InputError(origin.string() + ": was written on other data (fingerprint " +
-                     (data == state.metadata.end() ? "none" : data->second) + ", the config's data has " +
-                     data_.fingerprint + ")");
+                     (data == state.metadata.end() ? "none" : data->second) +
+                     ", the config's data has " + data_.fingerprint + ")");
   }
-  const at::Tensor updates = tensor("optimizer.updates", at::tensor(optimizer_->updates, at::kLong));
+  const at::Tensor updates =
+      tensor("optimizer.updates", at::tensor(optimizer_->updates, at::kLong));
   optimizer_->first_moment = tensor("optimizer.first_moment", optimizer_->first_moment);
   optimizer_->second_moment = tensor("optimizer.second_moment", optimizer_->second_moment);
-  optimizer_->updates.assign(updates.data_ptr<int64_t>(), updates.data_ptr<int64_t>() + updates.numel());
+  optimizer_->updates.assign(updates.data_ptr<int64_t>(),
+                             updates.data_ptr<int64_t>() + updates.numel());
   epoch_sums_ = tensor("epoch.sums", epoch_sums_);
-  const at::Tensor game_like = at::zeros({config_.moe.num_experts, config_.moe.num_experts},
-                                         at::TensorOptions().dtype(network_->dtype()).device(device_));
+  const at::Tensor game_like =
+      at::zeros({config_.moe.num_experts, config_.moe.num_experts},
+                at::TensorOptions().dtype(network_->dtype()).device(device_));
   steps_done_ = number("step");
   images_seen_ = number("images");
   epoch_steps_ = number("epoch_steps");

@@ -1,19 +1,20 @@
 // The two-speed training loop of all variants, one step at a time.
 //
-// A step: batch -> task dropout -> forward -> conflict of the last step's gradients -> objective -> backward
+// A step: batch -> task dropout -> forward -> conflict of the last step's gradients -> objective ->
+// backward
 // -> clip -> AdamW -> keep this step's per-expert gradients as the next step's signal.
 //
-// Everything that decides a run's numbers is here; writing files, evaluating and showing progress is the
-// caller's work (experiment/train_run.h).
+// Everything that decides a run's numbers is here; writing files, evaluating and showing progress
+// is the caller's work (experiment/train_run.h).
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <memory>
 #include <vector>
 
-#include "conflict/lagged_game.h"
+#include <ATen/core/Tensor.h>
+
 #include "config/config.h"
+#include "conflict/lagged_game.h"
 #include "data/dataset.h"
 #include "data/sampler.h"
 #include "model/network.h"
@@ -31,8 +32,8 @@ class Trainer {
   /// Throws InputError for weights or an order file that do not fit.
   Trainer(const Config& config, const Dataset& data, at::Device device);
 
-  /// One optimiser step. On the host, throws WorkError at the first loss or gradient norm that is not
-  /// finite, before the parameters are touched; on a GPU the check waits for read_metrics().
+  /// One optimiser step. On the host, throws WorkError at the first loss or gradient norm that is
+  /// not finite, before the parameters are touched; on a GPU the check waits for read_metrics().
   void step();
 
   /// True once the epochs, or max_steps, are done.
@@ -48,13 +49,14 @@ class Trainer {
   /// Epoch of the last step done, counted from 1; 0 before the first.
   int64_t epoch() const { return (steps_done_ + steps_per_epoch_ - 1) / steps_per_epoch_; }
 
-  /// The last step's numbers. Waits for the device; checks every step since the last call for non-finite
-  /// terms and throws WorkError as step() does.
+  /// The last step's numbers. Waits for the device; checks every step since the last call for
+  /// non-finite terms and throws WorkError as step() does.
   StepMetrics read_metrics();
 
   /// Sums over the current epoch so far.
   EpochSums epoch_sums() const;
-  /// Mean over the epoch's steps of C, per CDSP layer [N, N] on the host (a pair that does not count adds 0).
+  /// Mean over the epoch's steps of C, per CDSP layer [N, N] on the host (a pair that does not
+  /// count adds 0).
   std::vector<at::Tensor> epoch_mean_conflict() const;
   /// Forgets the epoch's sums; call after at_epoch_end().
   void begin_epoch();
@@ -62,8 +64,8 @@ class Trainer {
   const Network& network() const { return *network_; }
   const Dataset& data() const { return data_; }
 
-  /// Everything beyond the weights that resuming needs. restore() throws InputError (naming `origin`) if
-  /// the state belongs to another network or data set.
+  /// Everything beyond the weights that resuming needs. restore() throws InputError (naming
+  /// `origin`) if the state belongs to another network or data set.
   TensorFile state() const;
   void restore(const TensorFile& state, const std::filesystem::path& origin);
 
@@ -94,10 +96,10 @@ class Trainer {
   int64_t order_epoch_ = -1;
   std::vector<int64_t> order_;
 
-  std::vector<StepMetrics> unread_headers_;   // step, epoch, images of the vectors below
-  std::vector<at::Tensor> unread_;            // device vectors since the last read_metrics()
-  at::Tensor epoch_sums_;                     // float64 [3 * tasks], device
-  std::vector<at::Tensor> epoch_conflict_;    // per CDSP layer, float64 [N, N], device
+  std::vector<StepMetrics> unread_headers_;  // step, epoch, images of the vectors below
+  std::vector<at::Tensor> unread_;           // device vectors since the last read_metrics()
+  at::Tensor epoch_sums_;                    // float64 [3 * tasks], device
+  std::vector<at::Tensor> epoch_conflict_;   // per CDSP layer, float64 [N, N], device
   int64_t epoch_steps_ = 0;
 };
 

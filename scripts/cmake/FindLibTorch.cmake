@@ -12,7 +12,8 @@
 #   the system         /usr/local, /usr
 #
 # Sets LibTorch_ROOT, LibTorch_LIBRARY_DIR, LibTorch_VERSION (2.11.0), LibTorch_FULL_VERSION (2.11.0+cu130),
-# LibTorch_CUDA (TRUE if the CUDA libraries are there) and LibTorch_CUDA_VERSION (if known).
+# LibTorch_CXX_STANDARD (17 or what its headers ask for), LibTorch_CUDA (TRUE if the CUDA libraries are there) and
+# LibTorch_CUDA_VERSION (if known).
 
 set(CDSP_TORCH "" CACHE PATH "LibTorch: a libtorch folder, or the torch folder of a Python environment")
 
@@ -105,6 +106,13 @@ foreach(_file build-version version.py)
     endif()
   endif()
 endforeach()
+
+# The C++ that its headers ask for: 17 in all versions this program was written for, 20 in late 2.x.
+set(LibTorch_CXX_STANDARD 17)
+file(STRINGS "${LibTorch_ROOT}/include/ATen/ATen.h" _asked REGEX "C[+][+][0-9][0-9] or later" LIMIT_COUNT 1)
+if(_asked MATCHES "C[+][+]([0-9][0-9])" AND CMAKE_MATCH_1 GREATER 17 AND CMAKE_MATCH_1 LESS 90)
+  set(LibTorch_CXX_STANDARD ${CMAKE_MATCH_1})
+endif()
 
 # Libraries, from that very folder and nowhere else: a mix of two LibTorches links and then crashes.
 function(_cdsp_torch_library name)

@@ -25,8 +25,8 @@ std::ptrdiff_t entries_of(const fs::path& folder) {
 TEST_CASE("a file holds exactly what was written, zero bytes and line ends included") {
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "a";
-  for (const std::string& content :
-       {std::string("one\ntwo\r\n"), std::string(), std::string("\0\xff\0", 3), std::string(3000000, 'x')}) {
+  for (const std::string& content : {std::string("one\ntwo\r\n"), std::string(),
+                                     std::string("\0\xff\0", 3), std::string(3000000, 'x')}) {
     write_file_atomically(file, content);
     CHECK(read_file(file) == content);
   }
@@ -52,8 +52,8 @@ TEST_CASE("a file without a folder in its path is written to the working directo
 TEST_CASE("writing over a folder fails, keeps the folder and removes the file beside it") {
   const TemporaryFolder folder;
   folder.write("taken/inside", "kept");
-  const std::string message = message_of<WorkError>(
-      [&] { write_file_atomically(folder.path() / "taken", "new"); });
+  const std::string message =
+      message_of<WorkError>([&] { write_file_atomically(folder.path() / "taken", "new"); });
   CHECK_THAT(message, ContainsSubstring((folder.path() / "taken").string()));
   CHECK_THAT(message, ContainsSubstring("renaming into place failed"));
   CHECK(read_file(folder.path() / "taken/inside") == "kept");
@@ -73,8 +73,8 @@ TEST_CASE("a failed write keeps the old content") {
 
 TEST_CASE("writing into a missing folder names the file and the reason") {
   const TemporaryFolder folder;
-  const std::string message = message_of<WorkError>(
-      [&] { write_file_atomically(folder.path() / "missing" / "a", "new"); });
+  const std::string message =
+      message_of<WorkError>([&] { write_file_atomically(folder.path() / "missing" / "a", "new"); });
   CHECK_THAT(message, ContainsSubstring((folder.path() / "missing/a").string()));
   CHECK_THAT(message, ContainsSubstring("No such file or directory"));
   CHECK(entries_of(folder.path()) == 0);

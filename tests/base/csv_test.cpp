@@ -28,10 +28,20 @@ CsvRow row_of(int64_t step, double loss) { return CsvRow().add(step).add(loss); 
 
 TEST_CASE("a number reads back to exactly the same double") {
   using Limits = std::numeric_limits<double>;
-  std::vector<double> values = {0.0, -0.0, 0.1, 1.0 / 3.0, 1e-300, Limits::max(), Limits::min(),
-                                Limits::denorm_min(), Limits::epsilon(), -123456.789, 1e22};
+  std::vector<double> values = {0.0,
+                                -0.0,
+                                0.1,
+                                1.0 / 3.0,
+                                1e-300,
+                                Limits::max(),
+                                Limits::min(),
+                                Limits::denorm_min(),
+                                Limits::epsilon(),
+                                -123456.789,
+                                1e22};
   RandomStream random(1, RandomPurpose::kTest);
-  for (int i = 0; i < 1000; ++i) values.push_back(std::ldexp(random.normal(), static_cast<int>(random.below(600)) - 300));
+  for (int i = 0; i < 1000; ++i)
+    values.push_back(std::ldexp(random.normal(), static_cast<int>(random.below(600)) - 300));
   for (const double value : values) {
     const std::string text = csv_number(value);
     INFO(text);
@@ -93,7 +103,7 @@ TEST_CASE("resuming keeps the rows up to a step and goes on after them") {
 
 TEST_CASE("resuming drops a last row that was cut off") {
   const TemporaryFolder folder;
-  for (const std::string& cut : {"2,0.2", "2,", "2", "1", ",", "x,1"}) {
+  for (const std::string cut : {"2,0.2", "2,", "2", "1", ",", "x,1"}) {
     INFO(cut);
     const auto file = folder.write("t.csv", "step,loss\n1,0.5\n" + cut);
     const GrowingCsv csv(file, header(), 100);

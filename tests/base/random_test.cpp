@@ -27,8 +27,7 @@ std::vector<uint64_t> first_numbers(RandomStream stream, size_t count = 64) {
 }  // namespace
 
 TEST_CASE("Philox4x32-10 gives the known answers of its authors' Random123") {
-  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) ==
-        Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   constexpr uint32_t kOnes = 0xffffffff;
   CHECK(philox4x32({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}) ==
         Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
@@ -41,8 +40,8 @@ TEST_CASE("a stream is the blocks of its key with a rising counter, word after w
   const uint64_t name = 9 ^ (uint64_t{1000} << 40);
   const std::array<uint32_t, 2> key = {3, 5};
   for (uint32_t counter = 0; counter < 3; ++counter) {
-    const Block block = philox4x32({counter, 0, static_cast<uint32_t>(name),
-                                    static_cast<uint32_t>(name >> 32)}, key);
+    const Block block = philox4x32(
+        {counter, 0, static_cast<uint32_t>(name), static_cast<uint32_t>(name >> 32)}, key);
     for (const uint32_t word : block) CHECK(stream.next_u32() == word);
   }
 }

@@ -1,7 +1,7 @@
 // `base: FILE`: a config on top of another.
 #include "config_errors.h"
 #include "support/catch.h"
-#include "temporary_folder.h"
+#include "support/temp_dir.h"
 
 using namespace cdsp;
 using namespace cdsp::test;

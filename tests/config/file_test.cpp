@@ -1,7 +1,7 @@
 // The file as a whole: empty, broken or not a config at all.
 #include "config_errors.h"
 #include "support/catch.h"
-#include "temporary_folder.h"
+#include "support/temp_dir.h"
 
 using namespace cdsp;
 using namespace cdsp::test;

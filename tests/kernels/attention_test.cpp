@@ -1,7 +1,7 @@
 // Rotary positions and attention against plain loops.
-#include <ATen/ATen.h>
-
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 #include "kernels/causal_attention.h"
 #include "kernels/rotary.h"
@@ -28,7 +28,7 @@ struct AttentionShape {
 };
 
 std::vector<AttentionShape> attention_shapes(Draw& draw) {
-  std::vector<AttentionShape> shapes = {{2, 5, 4, 2, 6}, {3, 7, 4, 4, 2},  {1, 6, 6, 1, 4},
+  std::vector<AttentionShape> shapes = {{2, 5, 4, 2, 6}, {3, 7, 4, 4, 2},   {1, 6, 6, 1, 4},
                                         {2, 1, 2, 1, 2}, {1, 49, 4, 2, 16}, {1, 17, 3, 3, 10}};
   for (int i = 0; i < 6; ++i) {
     const int64_t kv_heads = draw.between(1, 3);
@@ -194,8 +194,8 @@ TEST_CASE("large scores do not overflow the attention's softmax") {
 
 TEST_CASE("the gradients of attention agree with finite differences") {
   Draw draw(14);
-  for (const AttentionShape& shape :
-       {AttentionShape{2, 4, 4, 2, 4}, AttentionShape{1, 5, 3, 1, 2}, AttentionShape{1, 1, 2, 2, 6}}) {
+  for (const AttentionShape& shape : {AttentionShape{2, 4, 4, 2, 4}, AttentionShape{1, 5, 3, 1, 2},
+                                      AttentionShape{1, 1, 2, 2, 6}}) {
     INFO(shape.text());
     const AttentionCase c(shape, draw);
     const at::Tensor q = leaf(c.q), k = leaf(c.k), v = leaf(c.v);

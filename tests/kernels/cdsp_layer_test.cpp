@@ -20,16 +20,15 @@ struct LayerShape {
 };
 
 std::vector<LayerShape> layer_shapes(Draw& draw) {
-  std::vector<LayerShape> shapes = {
-      {7, 5, 23, 4, 2, 11},     // columns not divisible by experts
-      {9, 6, 12, 3, 1, 5},      // one expert a token
-      {9, 6, 12, 3, 3, 5},      // every expert
-      {8, 4, 10, 5, 2, 1},      // one column each
-      {8, 4, 10, 5, 2, 10},     // every column
-      {2, 3, 18, 9, 1, 4},      // most experts idle
-      {1, 4, 9, 4, 2, 3},       // one token
-      {6, 3, 5, 1, 1, 4},       // one expert
-      {300, 8, 40, 3, 2, 17}};  // many tokens an expert
+  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},     // columns not divisible by experts
+                                    {9, 6, 12, 3, 1, 5},      // one expert a token
+                                    {9, 6, 12, 3, 3, 5},      // every expert
+                                    {8, 4, 10, 5, 2, 1},      // one column each
+                                    {8, 4, 10, 5, 2, 10},     // every column
+                                    {2, 3, 18, 9, 1, 4},      // most experts idle
+                                    {1, 4, 9, 4, 2, 3},       // one token
+                                    {6, 3, 5, 1, 1, 4},       // one expert
+                                    {300, 8, 40, 3, 2, 17}};  // many tokens an expert
   for (int i = 0; i < 8; ++i) {
     const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
@@ -152,8 +151,8 @@ TEST_CASE("an expert's gradient is zero outside its columns, and everywhere if i
 TEST_CASE("the layer's gradients agree with finite differences, the router's included") {
   const Numerics n = GENERATE(from_range(exact_numerics()));
   Draw draw(4);
-  for (const LayerShape& shape :
-       {LayerShape{7, 5, 11, 4, 2, 5}, LayerShape{5, 3, 8, 3, 3, 1}, LayerShape{6, 4, 7, 3, 1, 7}}) {
+  for (const LayerShape& shape : {LayerShape{7, 5, 11, 4, 2, 5}, LayerShape{5, 3, 8, 3, 3, 1},
+                                  LayerShape{6, 4, 7, 3, 1, 7}}) {
     INFO(describe(shape) << ", " << n.name);
     const LayerCase c(shape, draw);
     const at::Tensor x = leaf(c.x), u = leaf(c.u), v = leaf(c.v), gate = leaf(c.gate);
@@ -185,7 +184,8 @@ TEST_CASE("the answer does not depend on whether gradients are attributed or wan
   CHECK(at::equal(plain, cdsp_layer(x, routing, wanted_of_u, v, gate, mask, nullptr, n.engine)));
 }
 
-TEST_CASE("only some of the layer's inputs may want a gradient, and all outputs may share a slope") {
+TEST_CASE(
+    "only some of the layer's inputs may want a gradient, and all outputs may share a slope") {
   // The gradient of a plain sum arrives expanded from one number, not as a table of its own.
   const Numerics n = GENERATE(from_range(exact_numerics()));
   INFO(n.name);

@@ -17,14 +17,13 @@ struct GroupingShape {
 };
 
 std::vector<GroupingShape> grouping_shapes(Draw& draw) {
-  std::vector<GroupingShape> shapes = {
-      {1, 4, 1, 3, 5},      // one token
-      {1, 4, 4, 3, 5},      // one token, every expert
-      {6, 40, 2, 3, 4},     // most experts idle
-      {33, 1, 1, 4, 2},     // one expert
-      {50, 3, 3, 2, 6},     // k = N
-      {700, 2, 1, 3, 3},    // chunks of many rows
-      {1500, 3, 2, 2, 1}};  // the largest chunk
+  std::vector<GroupingShape> shapes = {{1, 4, 1, 3, 5},      // one token
+                                       {1, 4, 4, 3, 5},      // one token, every expert
+                                       {6, 40, 2, 3, 4},     // most experts idle
+                                       {33, 1, 1, 4, 2},     // one expert
+                                       {50, 3, 3, 2, 6},     // k = N
+                                       {700, 2, 1, 3, 3},    // chunks of many rows
+                                       {1500, 3, 2, 2, 1}};  // the largest chunk
   for (int i = 0; i < 10; ++i) {
     const int64_t experts = draw.between(1, 12);
     shapes.push_back({draw.between(1, 120), experts, draw.between(1, experts), draw.between(1, 9),
@@ -54,7 +53,8 @@ TEST_CASE("weighted_outer_sums equals a loop over tokens and their experts") {
   for (const GroupingShape& s : grouping_shapes(draw)) {
     const at::Tensor choices = draw.choices(s.tokens, s.experts, s.k);
     const at::Tensor weights = draw.weights_on(choices, s.experts);
-    const at::Tensor left = draw.normal({s.tokens, s.left}), right = draw.normal({s.tokens, s.right});
+    const at::Tensor left = draw.normal({s.tokens, s.left}),
+                     right = draw.normal({s.tokens, s.right});
     const at::Tensor expected = loop_outer_sums(choices, weights, left, right);
     INFO(s.tokens << " tokens, " << s.k << " of " << s.experts << " experts");
     const auto sums = [&](at::ScalarType dtype) {
@@ -70,8 +70,8 @@ TEST_CASE("an expert that nobody selects sums to exactly zero") {
   Draw draw(2);
   const at::Tensor choices = draw.choices(20, 3, 2);  // experts 3 and 4 stay idle
   const at::Tensor weights = draw.weights_on(choices, 5);
-  const at::Tensor sums = weighted_outer_sums(group_by_expert(choices, weights), draw.normal({20, 3}),
-                                              draw.normal({20, 4}));
+  const at::Tensor sums = weighted_outer_sums(group_by_expert(choices, weights),
+                                              draw.normal({20, 3}), draw.normal({20, 4}));
   CHECK(at::equal(sums.narrow(0, 3, 2), at::zeros({2, 3, 4}, at::kDouble)));
   CHECK(sums.narrow(0, 0, 3).ne(0).all().item<bool>());
 }

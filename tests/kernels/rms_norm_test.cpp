@@ -1,9 +1,9 @@
 // Root-mean-square normalisation against plain loops.
 #include "kernels/rms_norm.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 #include "support/catch.h"
 #include "support/closeness.h"
@@ -60,7 +60,7 @@ TEST_CASE("rms_norm adds 1e-6 inside the root, so that a row of zeros stays zero
 
 TEST_CASE("the gradient of rms_norm agrees with finite differences") {
   Draw draw(4);
-  for (const int64_t width : {1, 7, 16, 19}) {
+  for (const int64_t width : {2, 7, 16, 19}) {
     const at::Tensor x = leaf(draw.normal({4, width})), weight = leaf(draw.normal({width}));
     const at::Tensor upstream = draw.normal({4, width});
     for (const Numerics& n : exact_numerics()) {

@@ -20,8 +20,8 @@ struct ExpertsShape {
 };
 
 std::vector<ExpertsShape> experts_shapes(Draw& draw) {
-  std::vector<ExpertsShape> shapes = {{7, 5, 4, 2, 3},  {9, 6, 3, 1, 4},    {9, 6, 3, 3, 4},
-                                      {2, 4, 9, 1, 2},  {1, 4, 4, 2, 5},    {6, 3, 1, 1, 1},
+  std::vector<ExpertsShape> shapes = {{7, 5, 4, 2, 3},  {9, 6, 3, 1, 4}, {9, 6, 3, 3, 4},
+                                      {2, 4, 9, 1, 2},  {1, 4, 4, 2, 5}, {6, 3, 1, 1, 1},
                                       {300, 8, 3, 2, 5}};
   for (int i = 0; i < 6; ++i) {
     const int64_t experts = draw.between(1, 9);
@@ -127,7 +127,8 @@ TEST_CASE("the standard experts' gradients agree with finite differences, the ro
   }
 }
 
-TEST_CASE("the standard experts give the same answer when no gradient is wanted, and the same bytes") {
+TEST_CASE(
+    "the standard experts give the same answer when no gradient is wanted, and the same bytes") {
   const Numerics n = GENERATE(from_range(all_numerics()));
   INFO(n.name);
   Draw draw(4);

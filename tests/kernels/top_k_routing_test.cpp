@@ -1,9 +1,10 @@
 // Which experts a token goes to, and with which weights.
 #include "kernels/top_k_routing.h"
 
-#include <ATen/ATen.h>
-
 #include <limits>
+#include <set>
+
+#include <ATen/ATen.h>
 
 #include "support/catch.h"
 #include "support/closeness.h"
@@ -17,7 +18,8 @@ using namespace cdsp::test;
 
 TEST_CASE("a token goes to the experts of its k largest logits, the largest first") {
   Draw draw(1);
-  for (const auto& [experts, k] : {std::pair<int64_t, int64_t>{8, 2}, {5, 1}, {6, 6}, {1, 1}, {40, 7}}) {
+  for (const auto& [experts, k] :
+       {std::pair<int64_t, int64_t>{8, 2}, {5, 1}, {6, 6}, {1, 1}, {40, 7}}) {
     const at::Tensor logits = draw.normal({23, experts});
     const at::Tensor expected = loop_top_k(logits, k);
     for (const Numerics& n : all_numerics()) {
@@ -86,6 +88,26 @@ TEST_CASE("large logits do not overflow the router's softmax") {
   const Routing routing = route_top_k(logits, 2, true, n.engine);
   CHECK(routing.weights[0][0].item<double>() == Catch::Approx(1.0 / (1.0 + std::exp(-1.0))));
   CHECK(at::isfinite(routing.probabilities).all().item<bool>());
+}
+
+TEST_CASE(
+    "a logit that is no number shows in the weights, and the choice stays among the experts") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  INFO(n.name);
+  for (const int64_t spoilt : {0, 3, 5}) {
+    const at::Tensor logits = Draw(9).normal({4, 6}).to(n.dtype);
+    logits.select(1, spoilt).fill_(std::numeric_limits<double>::quiet_NaN());
+    const Routing routing = route_top_k(logits, 3, false, n.engine);
+    CHECK(at::isnan(routing.weights).any(1).all().item<bool>());
+    const auto chosen = routing.indices.accessor<int64_t, 2>();
+    for (int64_t token = 0; token < 4; ++token) {
+      std::set<int64_t> experts;
+      for (int64_t slot = 0; slot < 3; ++slot) experts.insert(chosen[token][slot]);
+      CHECK(experts.size() == 3);
+      CHECK(*experts.begin() >= 0);
+      CHECK(*experts.rbegin() < 6);
+    }
+  }
 }
 
 TEST_CASE("selection_counts counts the tokens of each expert, the idle ones too") {

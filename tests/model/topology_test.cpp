@@ -1,9 +1,9 @@
 // From topology logits to columns and gates.
 #include "model/topology.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 #include "config/config.h"
 #include "support/catch.h"
@@ -22,9 +22,9 @@ struct TopologyShape {
 };
 
 std::vector<TopologyShape> topology_shapes(Draw& draw) {
-  std::vector<TopologyShape> shapes = {
-      {8, 256, 90},  // the paper's
-      {8, 256, 32}, {5, 43, 42}, {4, 40, 15}, {3, 11, 1}, {3, 11, 11}, {1, 7, 4}, {6, 6, 3}};
+  std::vector<TopologyShape> shapes = {{8, 256, 90},  // the paper's
+                                       {8, 256, 32}, {5, 43, 42}, {4, 40, 15}, {3, 11, 1},
+                                       {3, 11, 11},  {1, 7, 4},   {6, 6, 3}};
   for (int i = 0; i < 20; ++i) {
     const int64_t experts = draw.between(1, 12), d_base = draw.between(experts, 70);
     shapes.push_back({experts, d_base, draw.between(1, d_base)});
@@ -46,7 +46,8 @@ TEST_CASE("an expert's control force over a column is its link to the column's o
   for (const TopologyShape& s : topology_shapes(draw)) {
     INFO(describe(s));
     const at::Tensor alpha = draw.normal({s.experts, s.experts});
-    CHECK(relative_error(control_force(alpha, s.d_base), loop_control_force(alpha, s.d_base)) < 1e-15);
+    CHECK(relative_error(control_force(alpha, s.d_base), loop_control_force(alpha, s.d_base)) <
+          1e-15);
   }
 }
 
@@ -63,10 +64,13 @@ TEST_CASE("an expert selects the r columns of the largest control force, the low
 }
 
 TEST_CASE("a block that the rank cuts gives its first columns") {
-  // Expert 0 prefers the blocks 2, 0, 1 of four columns each; rank 6 cuts block 0 after two columns.
-  const at::Tensor alpha = at::tensor({0.5, 0.1, 0.9, 0., 0., 0., 0., 0., 0.}, at::kDouble).view({3, 3});
+  // Expert 0 prefers the blocks 2, 0, 1 of four columns each; rank 6 cuts block 0 after two
+  // columns.
+  const at::Tensor alpha =
+      at::tensor({0.5, 0.1, 0.9, 0., 0., 0., 0., 0., 0.}, at::kDouble).view({3, 3});
   const at::Tensor mask = select_topology(alpha, 12, 6).mask;
-  const at::Tensor expected = at::tensor({1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1.}, at::kDouble);
+  const at::Tensor expected =
+      at::tensor({1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1.}, at::kDouble);
   CHECK(at::equal(mask[0], expected));
 }
 
@@ -126,20 +130,21 @@ TEST_CASE("with rank 1 the gate is the strongest link") {
 
 TEST_CASE("the gradient of the gate agrees with finite differences") {
   Draw draw(5);
-  for (const TopologyShape& s :
-       {TopologyShape{4, 22, 11}, TopologyShape{3, 11, 11}, TopologyShape{5, 20, 1}, TopologyShape{1, 3, 2}}) {
+  for (const TopologyShape& s : {TopologyShape{4, 22, 11}, TopologyShape{3, 11, 11},
+                                 TopologyShape{5, 20, 1}, TopologyShape{1, 3, 2}}) {
     INFO(describe(s));
-    const at::Tensor alpha = leaf(draw.normal({s.experts, s.experts})), upstream = draw.normal({s.experts});
-    check_gradients([&] { return (select_topology(alpha, s.d_base, s.rank).gate * upstream).sum(); },
-                    {{"alpha", alpha}});
+    const at::Tensor alpha = leaf(draw.normal({s.experts, s.experts})),
+                     upstream = draw.normal({s.experts});
+    check_gradients(
+        [&] { return (select_topology(alpha, s.d_base, s.rank).gate * upstream).sum(); },
+        {{"alpha", alpha}});
   }
 }
 
 TEST_CASE("only the links that were selected get a gradient through the gate") {
   const at::Tensor alpha =
       leaf(at::tensor({0.5, 0.1, 0.9, 0.2, 0.3, 0.1, 0.0, 0.0, 0.1}, at::kDouble).view({3, 3}));
-  const at::Tensor gradient =
-      gradients_of(select_topology(alpha, 12, 6).gate.sum(), {alpha})[0];
+  const at::Tensor gradient = gradients_of(select_topology(alpha, 12, 6).gate.sum(), {alpha})[0];
   const at::Tensor expected = at::tensor({1, 0, 1, 1, 1, 0, 1, 0, 1}, at::kLong).view({3, 3});
   CHECK(at::equal(gradient.ne(0).to(at::kLong), expected));
 }
@@ -176,8 +181,8 @@ TEST_CASE("structural entropy of saturated links is small, exact and the same fo
   for (const double logit : {21.0, 30.0, 50.0, 700.0}) {
     INFO("logit " << logit);
     const double q = std::exp(-logit);  // 1 - p, and p is 1 in float64 or nearly
-    const double expected = (q * logit + std::log1p(q)) / (1.0 + q) / std::log(2.0) +
-                            std::log1p(q) * q / (1.0 + q) / std::log(2.0);
+    const double expected =
+        (std::log1p(q) + q * (logit + std::log1p(q))) / (1.0 + q) / std::log(2.0);
     const auto entropy = [](double a) {
       return structural_entropy(at::full({1, 1}, a, at::kDouble)).item<double>();
     };
@@ -196,7 +201,7 @@ TEST_CASE("rank auto is floor(D / sqrt(N))") {
     return moe.resolved_rank();
   };
   CHECK(automatic(256, 8) == 90);
-  CHECK(automatic(256, 4) == 128);   // an exact square
+  CHECK(automatic(256, 4) == 128);  // an exact square
   CHECK(automatic(43, 5) == 19);
   CHECK(automatic(7, 1) == 7);
   CHECK(automatic(6, 6) == 2);

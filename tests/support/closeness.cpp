@@ -1,9 +1,9 @@
 #include "support/closeness.h"
 
-#include <ATen/ATen.h>
-
 #include <cstring>
 #include <limits>
+
+#include <ATen/ATen.h>
 
 namespace cdsp::test {
 

@@ -1,14 +1,14 @@
 // How far two tensors are apart.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace cdsp::test {
 
-/// max |found - expected| / max |expected| (max |found - expected| where all of `expected` is 0), in
-/// float64; infinite if the shapes differ, NaN if one holds a NaN.
+/// max |found - expected| / max |expected| (max |found - expected| where all of `expected` is 0),
+/// in float64; infinite if the shapes differ, NaN if one holds a NaN.
 double relative_error(const at::Tensor& found, const at::Tensor& expected);
 double relative_error(const std::vector<double>& found, const std::vector<double>& expected);
 

@@ -1,8 +1,8 @@
 #include "support/draw.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
+
+#include <ATen/ATen.h>
 
 namespace cdsp::test {
 

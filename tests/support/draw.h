@@ -1,10 +1,10 @@
 // Random test inputs from a named stream: the same numbers on every machine.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "base/random.h"
 
@@ -17,16 +17,17 @@ class Draw {
  public:
   explicit Draw(uint64_t seed) : random_(seed, RandomPurpose::kTest) {}
 
-  at::Tensor normal(at::IntArrayRef shape);                             // float64, N(0, 1)
+  at::Tensor normal(at::IntArrayRef shape);                            // float64, N(0, 1)
   at::Tensor uniform(at::IntArrayRef shape, double low, double high);  // float64
-  at::Tensor bytes(at::IntArrayRef shape);                              // uint8
-  int64_t between(int64_t low, int64_t high);                           // both included
+  at::Tensor bytes(at::IntArrayRef shape);                             // uint8
+  int64_t between(int64_t low, int64_t high);                          // both included
   /// `size` different numbers below `bound`, in rising order.
   std::vector<int64_t> subset(int64_t bound, int64_t size);
   IndexSets subsets(int64_t rows, int64_t bound, int64_t size);
   /// `size` different numbers below `bound` for every row, in random order: int64 [rows, size].
   at::Tensor choices(int64_t rows, int64_t bound, int64_t size);
-  /// Positive router weights [rows, bound] that sum to 1 over the row's choices and are 0 elsewhere.
+  /// Positive router weights [rows, bound] that sum to 1 over the row's choices and are 0
+  /// elsewhere.
   at::Tensor weights_on(const at::Tensor& choices, int64_t bound);
 
  private:

@@ -1,11 +1,11 @@
 // Autograd held against central differences, in float64.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 namespace cdsp::test {
 
@@ -14,9 +14,10 @@ struct GradientInput {
   at::Tensor value;  // float64 leaf that requires grad
 };
 
-/// CHECKs for every input that the gradient of `loss` (a 0-dimensional function of the inputs) agrees
-/// with five-point central differences along two random directions of the whole tensor and in up to
-/// three single entries, to `tolerance` of the gradient's norm; and that the gradient is not zero.
+/// CHECKs for every input that the gradient of `loss` (a 0-dimensional function of the inputs)
+/// agrees with five-point central differences along two random directions of the whole tensor and
+/// in up to three single entries, to `tolerance` of the gradient's norm; and that the gradient is
+/// not zero.
 void check_gradients(const std::function<at::Tensor()>& loss,
                      const std::vector<GradientInput>& inputs, double tolerance = 1e-8);
 

@@ -1,10 +1,10 @@
 #include "support/loop_game.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+
+#include <ATen/ATen.h>
 
 namespace cdsp::test {
 

@@ -1,15 +1,15 @@
 #include "support/loop_kernels.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include <ATen/ATen.h>
+
 namespace cdsp::test {
 namespace {
 
-at::Tensor silu(const at::Tensor& z) { return z / (1.0 + at::exp(-z)); }
+at::Tensor loop_silu(const at::Tensor& z) { return z / (1.0 + at::exp(-z)); }
 
 /// The tokens (rows of `choices`) that chose the expert.
 at::Tensor tokens_of(int64_t expert, const at::Tensor& choices) {
@@ -123,15 +123,17 @@ at::Tensor loop_softmax_over(const at::Tensor& logits, const at::Tensor& choices
   return result;
 }
 
-at::Tensor loop_cdsp_layer(const at::Tensor& x, const at::Tensor& choices, const at::Tensor& weights,
-                           const std::vector<at::Tensor>& u, const std::vector<at::Tensor>& v,
-                           const at::Tensor& gate, const IndexSets& columns) {
+at::Tensor loop_cdsp_layer(const at::Tensor& x, const at::Tensor& choices,
+                           const at::Tensor& weights, const std::vector<at::Tensor>& u,
+                           const std::vector<at::Tensor>& v, const at::Tensor& gate,
+                           const IndexSets& columns) {
   at::Tensor y = at::zeros_like(x);
   for (size_t i = 0; i < columns.size(); ++i) {
     const auto expert = static_cast<int64_t>(i);
     const at::Tensor tokens = tokens_of(expert, choices);
     const at::Tensor own = at::tensor(columns[i], at::kLong);
-    const at::Tensor hidden = silu(at::mm(x.index_select(0, tokens), u[i].index_select(1, own)));
+    const at::Tensor hidden =
+        loop_silu(at::mm(x.index_select(0, tokens), u[i].index_select(1, own)));
     const at::Tensor answer = at::mm(hidden, v[i].index_select(0, own));
     const at::Tensor weight = weights.select(1, expert).index_select(0, tokens);
     y = y.index_add(0, tokens, answer * gate[expert] * weight.unsqueeze(1));
@@ -145,7 +147,8 @@ at::Tensor loop_standard_experts(const at::Tensor& x, const at::Tensor& choices,
   at::Tensor y = at::zeros_like(x);
   for (int64_t expert = 0; expert < w1.size(0); ++expert) {
     const at::Tensor tokens = tokens_of(expert, choices);
-    const at::Tensor hidden = silu(at::mm(x.index_select(0, tokens), w1[expert].t()) + b1[expert]);
+    const at::Tensor hidden =
+        loop_silu(at::mm(x.index_select(0, tokens), w1[expert].t()) + b1[expert]);
     const at::Tensor answer = at::mm(hidden, w2[expert].t()) + b2[expert];
     const at::Tensor weight = weights.select(1, expert).index_select(0, tokens);
     y = y.index_add(0, tokens, answer * weight.unsqueeze(1));

@@ -1,10 +1,10 @@
 // Every way the kernels can be asked to calculate on the host.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <string>
 #include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include "kernels/engine.h"
 
@@ -25,8 +25,6 @@ inline std::vector<Numerics> all_numerics() {
 }
 
 /// The float64 ones.
-inline std::vector<Numerics> exact_numerics() {
-  return {all_numerics()[0], all_numerics()[2]};
-}
+inline std::vector<Numerics> exact_numerics() { return {all_numerics()[0], all_numerics()[2]}; }
 
 }  // namespace cdsp::test

@@ -1,8 +1,8 @@
 #include "support/tiny_setup.h"
 
-#include <ATen/ATen.h>
-
 #include <stdexcept>
+
+#include <ATen/ATen.h>
 
 #include "base/random.h"
 
@@ -17,7 +17,8 @@ Split random_split(const TinyShape& shape, const std::vector<int64_t>& sizes, ui
   split.task_offsets = {0};
   for (const int64_t size : sizes) split.task_offsets.push_back(split.task_offsets.back() + size);
   for (int64_t image = 0; image < split.task_offsets.back(); ++image) {
-    split.labels.push_back(static_cast<uint8_t>(random.below(static_cast<uint64_t>(shape.classes))));
+    split.labels.push_back(
+        static_cast<uint8_t>(random.below(static_cast<uint64_t>(shape.classes))));
     for (int64_t pixel = 0; pixel < shape.rows * shape.cols; ++pixel) {
       split.pixels.push_back(static_cast<uint8_t>(random.below(256)));
     }
@@ -61,7 +62,9 @@ Config tiny_config(Variant variant) {
   return config;
 }
 
-InputShape input_shape_of(const TinyShape& shape) { return {shape.rows, shape.cols, shape.tasks()}; }
+InputShape input_shape_of(const TinyShape& shape) {
+  return {shape.rows, shape.cols, shape.tasks()};
+}
 
 Batch first_images(const Split& split, int64_t count) {
   std::vector<int64_t> samples;

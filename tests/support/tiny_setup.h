@@ -24,8 +24,8 @@ struct TinyShape {
 /// Random pixels and labels.
 Dataset tiny_dataset(const TinyShape& shape = {});
 
-/// Two blocks of width 8, 2 of 4 experts a token, 22 physical dimensions (two belong to nobody), rank 11,
-/// float64, batches of 4 images, no task dropout.
+/// Two blocks of width 8, 2 of 4 experts a token, 22 physical dimensions (two belong to nobody),
+/// rank 11, float64, batches of 4 images, no task dropout.
 Config tiny_config(Variant variant = Variant::kCdsp);
 
 InputShape input_shape_of(const TinyShape& shape);

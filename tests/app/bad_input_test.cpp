@@ -1,0 +1,122 @@
+// What a user gets wrong at the command line: one line on standard error, exit code 2, and nothing
+// written. The config keys and the data files have tests of their own in tests/config and
+// tests/data.
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/background_program.h"
+#include "support/catch.h"
+#include "support/idx_files.h"
+#include "support/tiny_run.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using namespace cdsp::test;
+using Catch::Matchers::ContainsSubstring;
+
+struct Mistake {
+  std::vector<std::string> arguments;
+  std::vector<std::string> message;  // parts that the line must have
+};
+
+std::vector<std::string> training(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {"train", "--config", "cdsp.yaml", "--out", "run"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+/// Training on IDX files in a folder beside the config.
+std::vector<std::string> training_on(const std::string& root) {
+  return training(
+      {"--set", "data.source=idx", "--set", "data.tasks=[one]", "--set", "data.root=" + root});
+}
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    names.insert(fs::relative(entry.path(), folder).string());
+  }
+  return names;
+}
+
+void check_mistakes(const TemporaryFolder& folder, const std::vector<Mistake>& mistakes) {
+  const auto before = names_in(folder.path());
+  std::vector<std::vector<std::string>> commands;
+  for (const Mistake& mistake : mistakes) commands.push_back(mistake.arguments);
+  const auto results = run_programs(commands, {folder.path(), {}});
+  for (size_t i = 0; i < results.size(); ++i) {
+    CAPTURE(commands[i], results[i].errors);
+    CHECK(results[i].exit_code == 2);
+    CHECK(results[i].output.empty());
+    CHECK(results[i].errors.rfind("cdsp: error: ", 0) == 0);
+    CHECK(std::count(results[i].errors.begin(), results[i].errors.end(), '\n') == 1);
+    for (const std::string& part : mistakes[i].message) {
+      CHECK_THAT(results[i].errors, ContainsSubstring(part));
+    }
+  }
+  CHECK(names_in(folder.path()) == before);
+}
+
+}  // namespace
+
+TEST_CASE("mistakes in the command line", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("cdsp.yaml", tiny_yaml("cdsp"));
+  check_mistakes(
+      folder, {{{"trian"}, {"unknown command 'trian'", "did you mean 'train'"}},
+               {{"compare"}, {"a command is needed", "baselines"}},
+               {{"train"}, {"--config"}},
+               {training({"--nonsense"}), {"--nonsense"}},
+               {{"train", "--resume"}, {"--resume", "--out"}},
+               {{"train", "--resume", "--out", "run"}, {"run: holds no run to resume"}},
+               {training({"--resume"}), {"run: holds no run to resume"}},
+               {{"blind-eval"}, {"--run", "--checkpoint"}},
+               {{"blind-eval", "--run", "run"}, {"run: is not a run's folder"}},
+               {{"blind-eval", "--run", "."}, {".: holds no run"}},
+               {{"blind-eval", "--checkpoint", "none.safetensors"}, {"--config"}},
+               {{"compare", "baselines", "--suite", "none", "--out", "run"}, {"--suite", "none"}},
+               {{"compare", "baselines", "--seeds", "1,x", "--out", "run"}, {"--seeds", "1,x"}},
+               {{"bench", "step", "--variant", "dense"}, {"--variant", "dense", "baseline"}},
+               {{"bench", "step", "--batch", "0"}, {"--batch", "0"}}});
+}
+
+TEST_CASE("mistakes in a config leave no run's folder behind", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("cdsp.yaml", tiny_yaml("cdsp"));
+  folder.write("empty.yaml", "");
+  folder.write("twice.yaml", "seed: 1\nseed: 2\n");
+  const auto from = [](const std::string& file) {
+    return std::vector<std::string>{"train", "--config", file, "--out", "run"};
+  };
+  check_mistakes(folder, {{from("none.yaml"), {"none.yaml", "no such file"}},
+                          {from("."), {".: is a folder"}},
+                          {from("empty.yaml"), {"empty.yaml"}},
+                          {from("twice.yaml"), {"twice.yaml", "seed"}},
+                          {training({"--set", "moe.topk=1"}), {"moe.topk", "moe.top_k"}},
+                          {training({"--set", "train.epochs=many"}), {"train.epochs", "many"}},
+                          {training({"--set", "moe.top_k=9"}), {"moe.top_k", "9", "8"}},
+                          {training({"--set", "model.heads=3"}), {"model.heads", "3"}},
+                          {training({"--set", "optimizer.lr=-1"}), {"optimizer.lr", "-1"}},
+                          {training({"--seed", "many"}), {"seed", "many"}},
+                          {training({"--set", "model.patch_size=5"}), {"patch_size", "28"}}});
+}
+
+TEST_CASE("mistakes in data files leave no run's folder behind", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("cdsp.yaml", tiny_yaml("cdsp"));
+  RandomTask task;
+  task.packing = Packing::kPlain;
+  write_idx_task(folder.path() / "cut" / "one", task);
+  fs::resize_file(folder.path() / "cut" / "one" / "train-images-idx3-ubyte", 1000);
+  write_idx_task(folder.path() / "magic" / "one", task);
+  std::ofstream(folder.path() / "magic" / "one" / "t10k-labels-idx1-ubyte") << "no IDX file";
+  check_mistakes(folder, {{training_on("none"), {"none", "train-images-idx3-ubyte"}},
+                          {training_on("cut"), {"cut", "train-images-idx3-ubyte"}},
+                          {training_on("magic"), {"magic", "t10k-labels-idx1-ubyte"}}});
+}
