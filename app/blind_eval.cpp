@@ -37,18 +37,26 @@ TrainedModel requested_model(const BlindEvalArguments& arguments) {
     return model;
   }
   if (arguments.checkpoint.empty()) {
-    throw InputError("blind-eval: --run, or --checkpoint with --config and --out, is needed");
+    throw InputError("blind-eval: --run, or --checkpoint with --config, is needed");
   }
   if (arguments.config.empty()) throw InputError("--checkpoint: needs --config too");
-  if (arguments.out.empty()) throw InputError("--checkpoint: needs --out too");
   return {load_config(arguments.config, overrides), arguments.checkpoint};
 }
 
 std::vector<Protocol> requested_protocols(const std::vector<std::string>& names, int64_t tasks) {
   std::vector<Protocol> protocols;
+  const auto add = [&protocols](const Protocol& added) {
+    for (const Protocol& protocol : protocols) {
+      if (protocol.name() == added.name()) return;
+    }
+    protocols.push_back(added);
+  };
   for (const std::string& name : names) {
-    if (name == "all") return all_protocols(tasks);
-    protocols.push_back(parse_protocol(name, tasks));
+    if (name == "all") {
+      for (const Protocol& protocol : all_protocols(tasks)) add(protocol);
+    } else {
+      add(parse_protocol(name, tasks));
+    }
   }
   return protocols;
 }
@@ -113,10 +121,13 @@ int blind_eval(const BlindEvalArguments& arguments, const GlobalOptions& global)
   const auto protocols = requested_protocols(arguments.protocols, data.test.tasks());
   if (!arguments.run.empty()) warn_about(arguments.run, data);
   const auto evaluations = blind_evaluate(model, data, protocols);
-  const fs::path file = write_blind_eval(arguments.out.empty() ? arguments.run : arguments.out,
-                                         evaluations, data.task_names);
+  // Without --out: into the run's folder, or for bare weights into the working directory.
+  const fs::path out = !arguments.out.empty()  ? fs::path(arguments.out)
+                       : arguments.run.empty() ? fs::path(".")
+                                               : fs::path(arguments.run);
+  const fs::path file = write_blind_eval(out, model, data, evaluations);
   if (global.json) {
-    print_result(blind_eval_json(evaluations, data.task_names));
+    print_result(blind_eval_json(model, data, evaluations));
     spdlog::info("{} written", file.string());
   } else {
     print_result(report(evaluations, data.task_names) + "\nwritten: " + file.string() + "\n");

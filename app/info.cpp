@@ -20,8 +20,7 @@ int info(const GlobalOptions& global) {
   if (blas.is_slow_reference) {
     spdlog::warn(
         "the BLAS is the reference one ({}): training takes many times longer; on Debian and "
-        "Ubuntu "
-        "install libopenblas0-pthread",
+        "Ubuntu install libopenblas0-openmp",
         blas.name);
   }
   if (global.json) {

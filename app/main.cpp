@@ -79,6 +79,17 @@ void reserve_standard_streams() {
   }
 }
 
+/// --quiet and --json stand at the root and serve everywhere; every command's help says so.
+void tell_of_global_options(CLI::App& parent) {
+  for (CLI::App* command : parent.get_subcommands([](const CLI::App*) { return true; })) {
+    command->footer(
+        command->get_footer() +
+        "\n\nAlso: --quiet prints only warnings, errors and the result; --json prints the "
+        "result as JSON.");
+    tell_of_global_options(*command);
+  }
+}
+
 /// Prints --help or --version; a reader that is gone is a failure here too.
 int answer(CLI::App& root, const CLI::ParseError& request) {
   const int code = root.exit(request);
@@ -127,6 +138,7 @@ int main(int argc, char** argv) {
   app::add_config(root, global, action);
   app::add_info(root, global, action);
   app::add_bench(root, global, action);
+  tell_of_global_options(root);
 
   try {
     root.parse(argc, argv);

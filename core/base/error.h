@@ -1,11 +1,9 @@
 // The two kinds of failure a user of cdsp can meet, and the exit codes they turn into.
 //
-//   InputError   a usage, config or input-file mistake: the message names the file, the key or
-//   line,
-//                what was found and what is allowed                                    -> exit code
-//                2
-//   WorkError    the work itself failed (non-finite loss, disk full, device lost)      -> exit code
-//   1
+// InputError, exit code 2: a mistake in usage, config or input file. The message names the file,
+// the key or line, what was found and what is allowed.
+//
+// WorkError, exit code 1: the work itself failed (non-finite loss, disk full, device lost).
 //
 // Both carry one complete sentence for one line of output; nothing else is ever shown to the user.
 #pragma once

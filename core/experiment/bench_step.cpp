@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "data/dataset.h"
 #include "train/runtime.h"
@@ -14,13 +15,15 @@
 namespace cdsp {
 namespace {
 
+constexpr int64_t kSide = 28;
+
 /// Random pixels: a step's cost does not depend on what they show.
 Dataset synthetic_images(const Config& config, int64_t per_task) {
   Dataset data;
   data.task_names = config.data.tasks;
   RandomStream random(0, RandomPurpose::kTest);
   for (Split* split : {&data.train, &data.test}) {
-    split->rows = split->cols = 28;
+    split->rows = split->cols = kSide;
     split->task_offsets.push_back(0);
     for (size_t task = 0; task < data.task_names.size(); ++task) {
       for (int64_t i = 0; i < per_task; ++i) {
@@ -29,7 +32,7 @@ Dataset synthetic_images(const Config& config, int64_t per_task) {
       }
       split->task_offsets.push_back(split->size());
     }
-    split->pixels.resize(static_cast<size_t>(split->size() * 28 * 28));
+    split->pixels.resize(static_cast<size_t>(split->size() * kSide * kSide));
     for (uint8_t& pixel : split->pixels) pixel = static_cast<uint8_t>(random.next_u32());
   }
   data.fingerprint = "synthetic";
@@ -59,6 +62,10 @@ void measure(Setting& setting, int64_t steps) {
 std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchRequest& request) {
   const int64_t largest = *std::max_element(request.batches.begin(), request.batches.end());
   const Dataset data = synthetic_images(base, largest);
+  if (kSide % base.model.patch_size != 0) {
+    throw InputError("model.patch_size: " + std::to_string(base.model.patch_size) +
+                     " does not divide the benchmark's images of 28 x 28 pixels");
+  }
   const at::Device device = resolve_device(request.device);
   std::vector<Setting> settings;
   for (const Variant variant : request.variants) {
@@ -96,7 +103,7 @@ std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchReque
     std::vector<double>& times = setting.milliseconds;
     std::sort(times.begin(), times.end());
     StepBenchResult& result = setting.result;
-    result.ms_per_step = times[times.size() / 2];
+    result.ms_per_step = 0.5 * (times[times.size() / 2] + times[(times.size() - 1) / 2]);
     result.ms_fastest = times.front();
     result.ms_slowest = times.back();
     result.images_per_s = static_cast<double>(result.batch) * 1000.0 / result.ms_per_step;

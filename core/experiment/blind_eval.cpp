@@ -48,10 +48,23 @@ std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset&
   return evaluate(network, place(data.test, device), protocols, model.config.train.eval_batch_size);
 }
 
-nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluations,
-                                       const std::vector<std::string>& tasks) {
+nlohmann::ordered_json provenance_json(const TrainedModel& model, const Dataset& data) {
+  const TensorFile weights = read_safetensors(model.weights);
+  const auto step = weights.metadata.find("step");
   nlohmann::ordered_json json;
-  json["tasks"] = tasks;
+  json["step"] = step == weights.metadata.end() ? "unknown" : step->second;
+  json["data_fingerprint"] = data.fingerprint;
+  for (const auto& [key, value] : flatten(model.config)) {
+    if (!changes_speed_only(key)) json["config"][key] = value;
+  }
+  return json;
+}
+
+nlohmann::ordered_json blind_eval_json(const TrainedModel& model, const Dataset& data,
+                                       const std::vector<Evaluation>& evaluations) {
+  nlohmann::ordered_json json;
+  json["tasks"] = data.task_names;
+  json["provenance"] = provenance_json(model, data);
   const Evaluation& first = evaluations.front();
   for (const Evaluation& evaluation : evaluations) {
     const std::string name = evaluation.protocol.name();
@@ -72,18 +85,21 @@ nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluation
   return json;
 }
 
-fs::path write_blind_eval(const fs::path& out, const std::vector<Evaluation>& evaluations,
-                          const std::vector<std::string>& tasks) {
+fs::path write_blind_eval(const fs::path& out, const TrainedModel& model, const Dataset& data,
+                          const std::vector<Evaluation>& evaluations) {
   const fs::path folder = out / "blind_eval";
   std::error_code code;
   fs::create_directories(folder, code);
   if (code) throw InputError(folder.string() + ": cannot be created: " + code.message());
+  for (const auto& entry : fs::directory_iterator(folder, code)) {
+    if (entry.path().extension() == ".csv") fs::remove(entry.path(), code);
+  }
   for (const Evaluation& evaluation : evaluations) {
     write_file_atomically(folder / (evaluation.protocol.name() + ".csv"),
-                          routing_csv(evaluation.routing, tasks));
+                          routing_csv(evaluation.routing, data.task_names));
   }
   const fs::path path = folder / "blind_eval.json";
-  write_file_atomically(path, blind_eval_json(evaluations, tasks).dump(1) + "\n");
+  write_file_atomically(path, blind_eval_json(model, data, evaluations).dump(1) + "\n");
   return path;
 }
 

@@ -27,14 +27,18 @@ TrainedModel model_of_run(const std::filesystem::path& run);
 std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset& data,
                                        const std::vector<Protocol>& protocols);
 
-/// The content of blind_eval.json (spec section 9).
-nlohmann::ordered_json blind_eval_json(const std::vector<Evaluation>& evaluations,
-                                       const std::vector<std::string>& tasks);
+/// What an evaluation was made of: step of the weights, config (but for what only changes speed)
+/// and data. Two evaluations with equal provenance have equal results.
+nlohmann::ordered_json provenance_json(const TrainedModel& model, const Dataset& data);
 
-/// Writes blind_eval/blind_eval.json and blind_eval/PROTOCOL.csv into `out`; returns the JSON's
-/// path.
-std::filesystem::path write_blind_eval(const std::filesystem::path& out,
-                                       const std::vector<Evaluation>& evaluations,
-                                       const std::vector<std::string>& tasks);
+/// The content of blind_eval.json (spec section 9), with its provenance.
+nlohmann::ordered_json blind_eval_json(const TrainedModel& model, const Dataset& data,
+                                       const std::vector<Evaluation>& evaluations);
+
+/// Writes blind_eval/blind_eval.json and blind_eval/PROTOCOL.csv into `out` and removes the CSV
+/// files of protocols that are not among these; returns the JSON's path.
+std::filesystem::path write_blind_eval(const std::filesystem::path& out, const TrainedModel& model,
+                                       const Dataset& data,
+                                       const std::vector<Evaluation>& evaluations);
 
 }  // namespace cdsp

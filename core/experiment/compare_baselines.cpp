@@ -88,13 +88,15 @@ ComparedRun read_run(const fs::path& folder, const Config& config) {
   return run;
 }
 
-/// Whether a blind evaluation has both protocols that a comparison shows.
-bool is_judged(const fs::path& file) {
+/// Whether a blind evaluation is of just this model and data, and has both protocols that a
+/// comparison shows.
+bool is_judged(const fs::path& file, const TrainedModel& model, const Dataset& data) {
   if (!fs::exists(file)) return false;
   const auto json = nlohmann::json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
-  const auto protocols =
-      json.is_object() ? json.value("protocols", nlohmann::json()) : nlohmann::json();
-  return protocols.contains("informed") && protocols.contains("blind");
+  if (!json.is_object() || !json.contains("protocols") || !json.contains("provenance"))
+    return false;
+  return json["protocols"].contains("informed") && json["protocols"].contains("blind") &&
+         json["provenance"] == nlohmann::json(provenance_json(model, data));
 }
 
 /// Trains (or continues, or takes as it is) and blind-evaluates one run. False if asked to stop.
@@ -108,12 +110,12 @@ bool complete_run(const Config& config, const Dataset& data, const fs::path& fol
     RunOptions run{folder, state == RunState::kUnfinished, stop};
     if (train_run(config, data, run, observer) == RunEnd::kInterrupted) return false;
   }
-  if (!is_judged(judged)) {
+  TrainedModel model = model_of_run(folder);
+  model.config.train.device = config.train.device;
+  if (!is_judged(judged, model, data)) {
     const auto protocols = all_protocols(data.test.tasks());
-    TrainedModel model = model_of_run(folder);
-    model.config.train.device = config.train.device;
-    write_blind_eval(folder, blind_evaluate(model, data, {protocols[0], protocols[1]}),
-                     data.task_names);
+    write_blind_eval(folder, model, data,
+                     blind_evaluate(model, data, {protocols[0], protocols[1]}));
   }
   return stop == nullptr || stop->load() == 0;
 }

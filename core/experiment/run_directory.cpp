@@ -61,8 +61,11 @@ RunDirectory::RunDirectory(fs::path path, Mode mode)
   if (mode == Mode::kResume && !fs::exists(path_ / "config.yaml")) {
     throw InputError(path_.string() + ": holds no run to resume (no config.yaml)");
   }
-  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_))
+  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_)) {
+    // A folder at work is not empty either, and that is what its user must hear.
+    if (fs::exists(path_ / kLockName)) ::close(take_lock(path_));
     reject_as_not_empty();
+  }
   made_here_ = fs::create_directories(path_, code);
   if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
   lock_ = take_lock(path_);
@@ -100,6 +103,10 @@ fs::path RunDirectory::folder(const std::string& name) const {
   fs::create_directories(folder, code);
   if (code) throw WorkError(folder.string() + ": cannot be created: " + code.message());
   return folder;
+}
+
+bool changes_speed_only(const std::string& key) {
+  return key == "train.threads" || key == "train.device" || key == "train.eval_batch_size";
 }
 
 std::string utc_now() {
@@ -156,12 +163,18 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
 
 RunState inspect_run(const fs::path& directory, const Config& config,
                      const std::string& data_fingerprint) {
-  if (!fs::exists(directory / "config.yaml")) return RunState::kAbsent;
+  if (!fs::exists(directory / "config.yaml")) {
+    std::error_code code;
+    if (fs::is_directory(directory, code) && holds_files(directory)) {
+      throw InputError(directory.string() +
+                       ": is not empty and holds no run; choose another --out");
+    }
+    return RunState::kAbsent;
+  }
   const auto found = flatten(load_config(directory / "config.yaml"));
   const auto wanted = flatten(config);
   for (size_t i = 0; i < wanted.size(); ++i) {
-    // The number of threads and the device change speed, and where a run may go on, not what it is.
-    if (wanted[i].first == "train.threads" || wanted[i].first == "train.device") continue;
+    if (changes_speed_only(wanted[i].first)) continue;
     if (found[i] != wanted[i]) {
       throw InputError(directory.string() + ": holds a run with " + wanted[i].first + ": " +
                        found[i].second + ", this one wants " + wanted[i].second +

@@ -63,6 +63,9 @@ void write_run_record(const RunDirectory& directory, const Config& config, const
 /// Empty if there is no run.json. Throws InputError if it is not what write_run_record writes.
 std::optional<RunRecord> read_run_record(const std::filesystem::path& directory);
 
+/// Whether a config key changes how fast a run is, and nothing that it comes to.
+bool changes_speed_only(const std::string& key);
+
 /// Now, "2026-01-31T12:00:00Z".
 std::string utc_now();
 

@@ -1,8 +1,9 @@
 // Which implementation computes an operation.
 //
-//   kReference  plain LibTorch operations with autograd: any dtype, any device; the meaning of
-//   everything kFused      hand-tiled CPU code behind the same functions; falls to kReference
-//   elsewhere
+//   kReference: plain LibTorch operations with autograd, any dtype, any device; it defines what is
+//   right.
+//
+//   kFused: hand-tiled CPU code behind the same functions; kReference serves on other devices.
 #pragma once
 
 namespace cdsp {

@@ -12,12 +12,14 @@
 namespace cdsp {
 
 struct ExpertGrouping {
-  int64_t chunk = 0;  // rows per chunk
-  at::Tensor token;   // [chunks * chunk] int64: the token of each row (0 for padding)
-  at::Tensor
-      weight;  // [chunks * chunk, 1]: its router weight for the chunk's expert; 0 for padding
-  at::Tensor
-      ownership;  // [N, chunks]: 1 where the chunk belongs to the expert; padding chunks to nobody
+  /// Rows of a chunk.
+  int64_t chunk = 0;
+  /// [chunks * chunk] int64: the token of each row (0 for padding).
+  at::Tensor token;
+  /// [chunks * chunk, 1]: its router weight for the chunk's expert; 0 for padding.
+  at::Tensor weight;
+  /// [N, chunks]: 1 where the chunk belongs to the expert; padding chunks belong to nobody.
+  at::Tensor ownership;
 };
 
 /// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).

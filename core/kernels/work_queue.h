@@ -4,15 +4,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <vector>
+#include <cstdlib>
+#include <new>
 
 #include <ATen/Parallel.h>
 
 namespace cdsp {
 
 /// Calls body(piece) for every piece in 0 ... pieces-1, on LibTorch's threads, each free thread
-/// taking the next. What a piece computes must not depend on the thread: then nothing depends on
-/// the number of threads.
+/// taking the next. What a piece computes must not depend on the thread that runs it.
 template <typename Body>
 void for_each_piece(int64_t pieces, const Body& body) {
   std::atomic<int64_t> next{0};
@@ -23,13 +23,30 @@ void for_each_piece(int64_t pieces, const Body& body) {
 }
 
 /// Scratch memory of the calling thread: grows to the largest size asked for and is then kept, so
-/// that the steady state allocates nothing. Slot numbers keep several at once apart.
+/// that the steady state allocates nothing. Slot numbers keep several at once apart. Aligned to 64
+/// bytes, because a BLAS may round differently at another alignment, and which thread gets which
+/// piece is chance.
 template <typename T>
 T* thread_scratch(int slot, int64_t size) {
-  thread_local std::vector<T> buffers[8];
-  std::vector<T>& buffer = buffers[slot];
-  if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
-  return buffer.data();
+  constexpr size_t kAlignment = 64;
+  struct Buffer {
+    T* data = nullptr;
+    int64_t size = 0;
+    ~Buffer() { std::free(data); }
+  };
+  thread_local Buffer buffers[8];
+  Buffer& buffer = buffers[slot];
+  if (buffer.size < size) {
+    std::free(buffer.data);
+    buffer.data = nullptr;
+    buffer.size = 0;
+    const size_t bytes =
+        (static_cast<size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    buffer.data = static_cast<T*>(std::aligned_alloc(kAlignment, bytes));
+    if (buffer.data == nullptr) throw std::bad_alloc();
+    buffer.size = size;
+  }
+  return buffer.data;
 }
 
 }  // namespace cdsp

@@ -36,8 +36,8 @@ struct ForwardRequest {
 struct ForwardResult {
   at::Tensor logits;             // [batch, classes]
   std::vector<Routing> routing;  // per block
-  std::vector<ConflictSite>
-      sites;  // per block; empty unless asked for and the variant has a topology
+  /// Per block; empty unless asked for and the variant has a topology.
+  std::vector<ConflictSite> sites;
 };
 
 /// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1]; patches go row

@@ -9,13 +9,13 @@
 
 namespace cdsp {
 
-/// Loss of one layer, 0-dimensional. routing.probabilities must be defined.
-///   switch  N * sum_i f_i P_i: f the share of the k selections (a constant), P the mean router
-///   softmax
-///           over all N experts (Fedus et al., arXiv:2101.03961)
-///   cv2     (std / (mean + 1e-6))^2 of the selection counts, std with N - 1 (released code).
-///   Counts carry
-///           no gradient: this term is reported and trains nothing.
+/// Loss of one layer, 0-dimensional.
+///
+/// switch: N * sum_i f_i P_i, with f the share of the k selections (a constant) and P the mean
+/// router softmax over all N experts (Fedus et al., arXiv:2101.03961). Needs routing.probabilities.
+///
+/// cv2: (std / (mean + 1e-6))^2 of the selection counts, std with N - 1 (released code). Counts
+/// carry no gradient: this term is reported and trains nothing.
 at::Tensor balance_loss(const Routing& routing, BalanceKind kind);
 
 }  // namespace cdsp

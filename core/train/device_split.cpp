@@ -26,12 +26,9 @@ DeviceSplit place(const Split& split, at::Device device) {
   return placed;
 }
 
-Batch gather(const DeviceSplit& split, const int64_t* samples, int64_t count) {
-  const at::Tensor index =
-      at::from_blob(const_cast<int64_t*>(samples), {count}, at::TensorOptions().dtype(at::kLong))
-          .to(split.images.device());
-  return {split.images.index_select(0, index), split.labels.index_select(0, index),
-          split.tasks.index_select(0, index)};
+Batch gather(const DeviceSplit& split, const at::Tensor& samples) {
+  return {split.images.index_select(0, samples), split.labels.index_select(0, samples),
+          split.tasks.index_select(0, samples)};
 }
 
 Batch slice(const DeviceSplit& split, int64_t begin, int64_t count) {

@@ -25,8 +25,8 @@ struct Batch {
 
 DeviceSplit place(const Split& split, at::Device device);
 
-/// The samples with these global indices, in this order.
-Batch gather(const DeviceSplit& split, const int64_t* samples, int64_t count);
+/// The samples with these global indices (int64 [count], on the split's device), in this order.
+Batch gather(const DeviceSplit& split, const at::Tensor& samples);
 /// The samples begin ... begin + count - 1, without a copy.
 Batch slice(const DeviceSplit& split, int64_t begin, int64_t count);
 

@@ -95,37 +95,66 @@ void Trainer::step() {
   // On the host looking is free, and the parameters stay those of the last good step.
   if (device_.is_cpu()) check_finite(unpack_metrics(unread_.back(), !games_.empty()));
 
-  optimizer_->step(gradient.flat, gradient.reached);
+  if (device_.is_cpu()) {
+    optimizer_->step(gradient.flat, gradient.reached);
+  } else {
+    step_unless_spoilt(gradient, at::isfinite(terms.total.detach() + grad_norm));
+  }
   for (size_t layer = 0; layer < games_.size(); ++layer) games_[layer].store(forward.sites[layer]);
+}
+
+void Trainer::step_unless_spoilt(const Gradient& gradient, const at::Tensor& is_finite) {
+  all_finite_ = all_finite_.defined() ? all_finite_.logical_and(is_finite) : is_finite;
+  const at::Tensor state[] = {network_->parameters().flat(), optimizer_->first_moment,
+                              optimizer_->second_moment};
+  std::vector<at::Tensor> before;
+  for (const at::Tensor& tensor : state) before.push_back(tensor.clone());
+  optimizer_->step(gradient.flat, gradient.reached);
+  for (size_t i = 0; i < before.size(); ++i) {
+    state[i].copy_(at::where(all_finite_, state[i], before[i]));
+  }
+}
+
+void Trainer::plan_epoch(int64_t epoch) {
+  const std::vector<int64_t> order = sampler_.epoch_order(epoch);
+  const auto n = static_cast<int64_t>(order.size());
+  std::vector<double> kept;
+  plan_.told.clear();
+  for (int64_t begin = 0; begin < n && network_->sees_tasks(); begin += config_.train.batch_size) {
+    const int64_t step = epoch * steps_per_epoch_ + begin / config_.train.batch_size + 1;
+    const std::vector<double> of_step = draw_task_kept(
+        config_.router, config_.seed, step, std::min(config_.train.batch_size, n - begin));
+    const auto told = std::count(of_step.begin(), of_step.end(), 1.0);
+    plan_.told.push_back(told == 0                                     ? Told::kNobody
+                         : told < static_cast<int64_t>(of_step.size()) ? Told::kSome
+                                                                       : Told::kAll);
+    kept.insert(kept.end(), of_step.begin(), of_step.end());
+  }
+  plan_.epoch = epoch;
+  plan_.order = at::tensor(order, at::kLong).to(device_);
+  plan_.kept = at::tensor(kept, at::kDouble).unsqueeze(1).to(device_, network_->dtype());
 }
 
 Batch Trainer::next_batch() {
   const int64_t epoch = steps_done_ / steps_per_epoch_, position = steps_done_ % steps_per_epoch_;
-  if (epoch != order_epoch_) {
-    order_ = sampler_.epoch_order(epoch);
-    order_epoch_ = epoch;
-  }
+  if (epoch != plan_.epoch) plan_epoch(epoch);
   const int64_t begin = position * config_.train.batch_size;
-  const int64_t count =
-      std::min<int64_t>(config_.train.batch_size, static_cast<int64_t>(order_.size()) - begin);
+  const int64_t count = std::min(config_.train.batch_size, plan_.order.size(0) - begin);
   ++steps_done_;
   images_seen_ += count;
-  return gather(train_, order_.data() + begin, count);
+  return gather(train_, plan_.order.narrow(0, begin, count));
 }
 
 at::Tensor Trainer::draw_tasks(const Batch& batch) const {
   if (!network_->sees_tasks()) return {};
-  std::vector<double> kept =
-      draw_task_kept(config_.router, config_.seed, steps_done_, batch.tasks.size(0));
+  const int64_t position = (steps_done_ - 1) % steps_per_epoch_;
+  const Told told = plan_.told[static_cast<size_t>(position)];
   // With the task withheld from the whole batch no loss reaches the embedding, which then must not
   // move.
-  if (std::find(kept.begin(), kept.end(), 1.0) == kept.end()) return {};
+  if (told == Told::kNobody) return {};
   const at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
-  if (std::find(kept.begin(), kept.end(), 0.0) == kept.end()) return one_hot;
-  const at::Tensor keep =
-      at::from_blob(kept.data(), {batch.tasks.size(0), 1}, at::TensorOptions().dtype(at::kDouble))
-          .to(device_, network_->dtype());
-  return one_hot * keep;
+  if (told == Told::kAll) return one_hot;
+  return one_hot * plan_.kept.narrow(0, position * config_.train.batch_size, batch.tasks.size(0));
 }
 
 Trainer::Gradient Trainer::differentiate(const at::Tensor& total) const {

@@ -1,8 +1,7 @@
 // The two-speed training loop of all variants, one step at a time.
 //
-// A step: batch -> task dropout -> forward -> conflict of the last step's gradients -> objective ->
-// backward
-// -> clip -> AdamW -> keep this step's per-expert gradients as the next step's signal.
+// A step: batch -> task dropout -> forward -> conflict of the last step's gradients -> objective
+// -> backward -> clip -> AdamW -> keep this step's per-expert gradients as the next step's signal.
 //
 // Everything that decides a run's numbers is here; writing files, evaluating and showing progress
 // is the caller's work (experiment/train_run.h).
@@ -33,7 +32,8 @@ class Trainer {
   Trainer(const Config& config, const Dataset& data, at::Device device);
 
   /// One optimiser step. On the host, throws WorkError at the first loss or gradient norm that is
-  /// not finite, before the parameters are touched; on a GPU the check waits for read_metrics().
+  /// not finite, before the parameters are touched; on a GPU the check
+  /// waits for read_metrics(), and nothing moves after the bad step.
   void step();
 
   /// True once the epochs, or max_steps, are done.
@@ -74,6 +74,16 @@ class Trainer {
     at::Tensor flat;            // [parameters], zero where not reached
     std::vector<bool> reached;  // per parameter
   };
+  /// What is known of an epoch before it begins, on the device in one piece: a step then only takes
+  /// its stretch, and waits for nothing.
+  enum class Told { kNobody, kSome, kAll };
+  struct EpochPlan {
+    int64_t epoch = -1;  // counted from 0
+    at::Tensor order;    // int64 [samples]
+    at::Tensor kept;     // [samples, 1] in the network's dtype: 1 where the image keeps its task
+    std::vector<Told> told;  // per step: who of the batch keeps the task
+  };
+  void plan_epoch(int64_t epoch);
   Batch next_batch();
   at::Tensor draw_tasks(const Batch& batch) const;
   Gradient differentiate(const at::Tensor& total) const;
@@ -81,6 +91,9 @@ class Trainer {
   void record(const Objective& terms, const at::Tensor& grad_norm, const ForwardResult& forward,
               const Batch& batch);
   void check_finite(const StepMetrics& metrics) const;
+  /// The update where looking at the numbers would make the host wait: from the first step that is
+  /// not finite on, the device keeps parameters and moments as they were.
+  void step_unless_spoilt(const Gradient& gradient, const at::Tensor& is_finite);
 
   Config config_;
   const Dataset& data_;
@@ -93,8 +106,8 @@ class Trainer {
 
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, steps_done_ = 0;
   int64_t images_seen_ = 0;
-  int64_t order_epoch_ = -1;
-  std::vector<int64_t> order_;
+  EpochPlan plan_;
+  at::Tensor all_finite_;  // 0-dimensional bool, on a GPU only
 
   std::vector<StepMetrics> unread_headers_;  // step, epoch, images of the vectors below
   std::vector<at::Tensor> unread_;           // device vectors since the last read_metrics()

@@ -176,6 +176,10 @@ target_include_directories(cdsp_torch SYSTEM INTERFACE
 target_link_libraries(cdsp_torch INTERFACE
   "${CDSP_LIB_torch}" "${CDSP_LIB_torch_cpu}" "${CDSP_LIB_c10}" Threads::Threads)
 target_compile_definitions(cdsp_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+# CMake itself leaves out folders inside the checkout, where scripts/setup puts the wheel.
+if(NOT LibTorch_ROOT MATCHES "^/usr(/local)?$")
+  list(APPEND CMAKE_INSTALL_RPATH "${LibTorch_LIBRARY_DIR}")
+endif()
 # The libraries find their own dependencies (CUDA's, in a wheel) at run time; the linker need not.
 target_link_options(cdsp_torch INTERFACE "LINKER:--allow-shlib-undefined")
 if(LibTorch_CUDA)

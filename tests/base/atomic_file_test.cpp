@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <iterator>
 
+#include <unistd.h>
+
 #include "base/error.h"
 #include "support/catch.h"
 #include "support/temp_dir.h"

@@ -2,9 +2,12 @@
 #include "base/random.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
+#include <vector>
 
 #include "support/catch.h"
 

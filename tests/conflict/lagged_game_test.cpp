@@ -1,6 +1,10 @@
 // The game between steps: which pairs count, and from which step their signal is.
 #include "conflict/lagged_game.h"
 
+#include <memory>
+#include <utility>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"
@@ -102,11 +106,13 @@ TEST_CASE("an expert idle at either step is in no pair") {
   }
 }
 
-TEST_CASE("an expert that was idle is not stored, though its gradients hold numbers") {
+TEST_CASE("an expert that was idle is not stored, whatever its gradients hold") {
   Draw draw(4);
   Step before({0, 1, 2, 4}, draw);
-  before.site.gradients->u =
-      draw.normal({kExperts, kWidth, kColumns}) * before.site.mask.unsqueeze(1);
+  before.selection[3] = before.selection[0];
+  before.site.mask = mask_of(before.selection, kColumns);
+  before.site.gradients->u[3] = -before.site.gradients->u[0];  // the sharpest conflict there is
+  before.site.gradients->v[3] = -before.site.gradients->v[0];
   const Step now(everybody(), draw);
   const at::Tensor found = played(before, now);
   CHECK(at::equal(found[3], at::zeros({kExperts}, at::kDouble)));

@@ -2,6 +2,7 @@
 #include "conflict/penalty.h"
 
 #include <cmath>
+#include <utility>
 
 #include <ATen/ATen.h>
 

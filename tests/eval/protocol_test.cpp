@@ -1,6 +1,9 @@
 // What the router is told of the task at test time.
 #include "eval/protocol.h"
 
+#include <string>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "base/error.h"

@@ -2,6 +2,7 @@
 #include "eval/routing_measures.h"
 
 #include <cmath>
+#include <vector>
 
 #include "support/catch.h"
 

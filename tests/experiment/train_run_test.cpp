@@ -170,7 +170,7 @@ TEST_CASE("weights that are not finite stop the run at its first step", "[experi
   const fs::path run = folder.path() / "run";
   const std::string message = message_of<WorkError>([&] { train(config, run, false); });
   CHECK_THAT(message, ContainsSubstring("step 1: "));
-  CHECK_THAT(message, ContainsSubstring("loss_total is not finite"));
+  CHECK_THAT(message, ContainsSubstring("loss_task is not finite"));
   CHECK_THAT(message, ContainsSubstring("head.weight inf"));
   CHECK(status_of(run) == "failed");
   CHECK_FALSE(fs::exists(run / "checkpoints"));

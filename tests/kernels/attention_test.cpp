@@ -1,5 +1,7 @@
 // Rotary positions and attention against plain loops.
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 

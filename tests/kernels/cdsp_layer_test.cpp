@@ -1,6 +1,10 @@
 // The dense CDSP layer against a loop over experts, and its gradients against finite differences.
 #include "kernels/cdsp_layer.h"
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"

@@ -1,6 +1,8 @@
 // Sums over the tokens of each expert, by chunks of grouped tokens.
 #include "kernels/expert_grouping.h"
 
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"

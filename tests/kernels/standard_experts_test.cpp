@@ -1,6 +1,8 @@
 // The standard MoE layer against a loop over experts, and its gradients against finite differences.
 #include "kernels/standard_experts.h"
 
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"

@@ -1,8 +1,11 @@
 // Which experts a token goes to, and with which weights.
 #include "kernels/top_k_routing.h"
 
+#include <cmath>
 #include <limits>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 

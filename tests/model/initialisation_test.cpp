@@ -1,8 +1,11 @@
 // Initial values: their laws, and that a seed decides them alone.
 #include "model/initialisation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <string>
+#include <utility>
 
 #include <ATen/ATen.h>
 

@@ -2,6 +2,11 @@
 // loss.
 #include "model/network.h"
 
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "base/error.h"

@@ -1,6 +1,9 @@
 // The router: what it normalises, what it is told of the task, what it makes of both.
 #include "model/router.h"
 
+#include <string>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"

@@ -1,9 +1,14 @@
 // The weight file format: what is written reads back, and what is broken is refused in one line.
 #include "model/safetensors.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
+#include <string>
 
 #include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/error.h"

@@ -2,6 +2,8 @@
 #include "model/topology.h"
 
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 

@@ -1,6 +1,9 @@
 // Weights into and out of a network.
 #include "model/weights.h"
 
+#include <functional>
+#include <string>
+
 #include <ATen/ATen.h>
 
 #include "base/error.h"

@@ -77,7 +77,7 @@ TEST_CASE("a log gets plain lines, not too many", "[report]") {
 
 TEST_CASE("a terminal gets one line, drawn again in place", "[report]") {
   const std::string text = Show(kFull).run(100, 0.03);  // 3 seconds
-  CHECK(split(text, '\n').size() == 2);                  // the start line; the bar ends no line
+  CHECK(split(text, '\n').size() == 2);                 // the start line; the bar ends no line
   const auto draws = split(text, '\r');
   CHECK(draws.size() >= 20);
   CHECK(draws.size() <= 35);  // ten a second, and the last erasure

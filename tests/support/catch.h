@@ -1,7 +1,7 @@
 #pragma once
 
-// Catch2 v3, or v2 where the system has that one (Debian 12, Ubuntu 22.04). Write tests in what both share;
-// Catch::Approx and Catch::Matchers::ContainsSubstring are made to exist in both.
+// Catch2 v3, or v2 where the system has that one (Debian 12, Ubuntu 22.04). Write tests in what
+// both share; Catch::Approx and Catch::Matchers::ContainsSubstring are made to exist in both.
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #else
@@ -11,9 +11,7 @@ namespace Catch {
 using Detail::Approx;
 
 namespace Matchers {
-inline auto ContainsSubstring(const std::string& text) {
-  return Contains(text);
-}
+inline auto ContainsSubstring(const std::string& text) { return Contains(text); }
 }  // namespace Matchers
 }  // namespace Catch
 #endif

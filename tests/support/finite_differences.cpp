@@ -1,5 +1,6 @@
 #include "support/finite_differences.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <ATen/ATen.h>

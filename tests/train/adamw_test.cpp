@@ -2,6 +2,7 @@
 #include "train/adamw.h"
 
 #include <cmath>
+#include <vector>
 
 #include <ATen/ATen.h>
 

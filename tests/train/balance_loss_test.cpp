@@ -2,6 +2,8 @@
 #include "train/balance_loss.h"
 
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 

@@ -1,6 +1,9 @@
 // Checkpoints: continuing as if nothing had happened, and surviving what happens.
 #include "train/checkpoint.h"
 
+#include <filesystem>
+#include <string>
+
 #include <ATen/ATen.h>
 
 #include "base/atomic_file.h"
@@ -44,6 +47,9 @@ void check_same(const Trainer& a, const Trainer& b) {
     CHECK(same_bytes(tensor, right.tensors.at(name)));
   }
 }
+
+/// The newest whole checkpoint of a run, "" if it has none. (As text: a path is a range of paths.)
+std::string newest_of(const fs::path& run) { return find_checkpoint(run).value_or("").string(); }
 
 std::string last_step_of(const fs::path& checkpoint) {
   return read_safetensors(checkpoint / "model.safetensors").metadata.at("step");
@@ -107,12 +113,12 @@ TEST_CASE("saving changes nothing in the run") {
 TEST_CASE("a saved checkpoint is the newest, alone, and its weights are the run's") {
   const Dataset data = tiny_dataset();
   const TemporaryFolder run;
-  CHECK_FALSE(find_checkpoint(run.path()).has_value());
+  CHECK(newest_of(run.path()).empty());
   Trainer trainer(config_with_dropout(), data, at::kCPU);
   for (const char* step : {"1", "2", "3"}) {
     take_steps(trainer, 1);
     save_checkpoint(trainer, run.path());
-    CHECK(find_checkpoint(run.path()) == run.path() / "checkpoints/last");
+    CHECK(newest_of(run.path()) == (run.path() / "checkpoints/last").string());
     CHECK(last_step_of(run.path() / "checkpoints/last") == step);
     CHECK_FALSE(fs::exists(run.path() / "checkpoints/next"));
     CHECK_FALSE(fs::exists(run.path() / "checkpoints/previous"));
@@ -149,14 +155,14 @@ TEST_CASE("a crash at any point of saving leaves a whole checkpoint, and the nex
     fs::remove(last / "trainer.safetensors");
     expected = folder / "previous";
   }
-  REQUIRE(find_checkpoint(run.path()) == expected);
+  REQUIRE(newest_of(run.path()) == expected.string());
   CHECK(last_step_of(expected) == "2");
   Trainer resumed(config_with_dropout(), data, at::kCPU);
   load_checkpoint(resumed, expected);
   check_same(resumed, trainer);
   take_steps(resumed, 1);
   save_checkpoint(resumed, run.path());
-  CHECK(find_checkpoint(run.path()) == last);
+  CHECK(newest_of(run.path()) == last.string());
   CHECK(last_step_of(last) == "3");
   CHECK_FALSE(fs::exists(folder / "next"));
   CHECK_FALSE(fs::exists(folder / "previous"));

@@ -1,5 +1,6 @@
 // Losses that are not finite end a run at that step, before the parameters are touched.
 #include <cmath>
+#include <string>
 
 #include <ATen/ATen.h>
 

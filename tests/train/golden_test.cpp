@@ -9,8 +9,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "eval/evaluate.h"

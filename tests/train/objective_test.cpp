@@ -2,6 +2,7 @@
 #include "train/objective.h"
 
 #include <cmath>
+#include <vector>
 
 #include <ATen/ATen.h>
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 
