@@ -169,9 +169,11 @@ void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
   // Insertion into the k best so far: a later equal logit never overtakes an earlier one. Written
   // so that a logit that is no number stays out of the comparison's way and shows in the softmax.
   int64_t filled = 0;
+  bool has_nan = false;
   for (int64_t e = 0; e < n; ++e) {
+    has_nan = has_nan || logits[e] != logits[e];
     int64_t place = filled;
-    while (place > 0 && !(logits[indices[place - 1]] >= logits[e])) --place;
+    while (place > 0 && logits[e] > logits[indices[place - 1]]) --place;
     if (place >= k) continue;
     const int64_t last = filled < k ? filled : k - 1;
     for (int64_t i = last; i > place; --i) indices[i] = indices[i - 1];
@@ -184,7 +186,8 @@ void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
     chosen[i] = exponential(logits[indices[i]] - largest);
     sum += chosen[i];
   }
-  for (int64_t i = 0; i < k; ++i) chosen[i] /= sum;
+  // A logit that is no number has no place in the order; it must show, wherever it stands.
+  for (int64_t i = 0; i < k; ++i) chosen[i] = has_nan ? static_cast<T>(__builtin_nan("")) : chosen[i] / sum;
 }
 
 template <typename T>

@@ -67,7 +67,9 @@ InputShape input_shape_of(const TinyShape& shape) {
 }
 
 Batch first_images(const Split& split, int64_t count) {
-  return slice(place(split, at::kCPU), 0, count);
+  Batch batch = slice(place(split, at::kCPU), 0, count);
+  batch.images = batch.images.clone();  // may outlive the split
+  return batch;
 }
 
 at::Tensor parameter_of(const Network& network, const std::string& name) {
