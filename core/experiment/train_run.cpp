@@ -60,8 +60,6 @@ class Run {
     observer_.on_start(config_, trainer_, directory_.path());
     RunEnd end = RunEnd::kInterrupted;
     try {
-      // From here on there always is a last good checkpoint, whatever the first epoch brings.
-      if (!find_checkpoint(directory_.path())) save_checkpoint(trainer_, directory_.path());
       end = loop();
     } catch (const std::exception& error) {
       observer_.on_end();
