@@ -167,7 +167,7 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string origin_text(const FileReport& file) {
-  const std::string text = to_string(file.origin);
+  std::string text = to_string(file.origin);
   if (file.origin != FileOrigin::kOther || file.shape[0] == file.original_items) return text;
   return text + ", which has " + std::to_string(file.original_items);
 }

@@ -102,7 +102,7 @@ ConfigKey choice(const std::string& name, Field<Enum> field, std::string descrip
   return result;
 }
 
-ConfigKey path(const std::string& name, Field<std::filesystem::path> field,
+ConfigKey path(const std::string& name, const Field<std::filesystem::path>& field,
                std::string description) {
   ConfigKey result = key(name, KeyType::kPath, std::move(description));
   result.get = [field](const Config& config) { return ConfigValue(field.read(config).string()); };
@@ -112,7 +112,8 @@ ConfigKey path(const std::string& name, Field<std::filesystem::path> field,
   return result;
 }
 
-ConfigKey optional_path(const std::string& name, Field<std::optional<std::filesystem::path>> field,
+ConfigKey optional_path(const std::string& name,
+                        const Field<std::optional<std::filesystem::path>>& field,
                         std::string description) {
   ConfigKey result = key(name, KeyType::kPath, std::move(description));
   result.empty_word = "null";
@@ -127,7 +128,7 @@ ConfigKey optional_path(const std::string& name, Field<std::optional<std::filesy
   return result;
 }
 
-ConfigKey integer_or_auto(const std::string& name, Field<std::optional<int64_t>> field,
+ConfigKey integer_or_auto(const std::string& name, const Field<std::optional<int64_t>>& field,
                           IntegerRange range, std::string description) {
   ConfigKey result = key(name, KeyType::kInteger, std::move(description));
   result.integers = range;

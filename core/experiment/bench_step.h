@@ -29,8 +29,8 @@ struct StepBenchResult {
 };
 
 /// Every combination of the request. The settings are visited in turn, round after round, so that a
-/// slow minute of the machine falls on all of them alike. `config` gives everything the request
+/// slow minute of the machine falls on all of them alike. `base` gives everything the request
 /// does not.
-std::vector<StepBenchResult> bench_step(const Config& config, const StepBenchRequest& request);
+std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchRequest& request);
 
 }  // namespace cdsp

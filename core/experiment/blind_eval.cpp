@@ -98,7 +98,7 @@ fs::path write_blind_eval(const fs::path& out, const TrainedModel& model, const 
     write_file_atomically(folder / (evaluation.protocol.name() + ".csv"),
                           routing_csv(evaluation.routing, data.task_names));
   }
-  const fs::path path = folder / "blind_eval.json";
+  fs::path path = folder / "blind_eval.json";
   write_file_atomically(path, blind_eval_json(model, data, evaluations).dump(1) + "\n");
   return path;
 }

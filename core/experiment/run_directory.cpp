@@ -98,7 +98,7 @@ void RunDirectory::reject_as_not_empty() const {
 }
 
 fs::path RunDirectory::folder(const std::string& name) const {
-  const fs::path folder = path_ / name;
+  fs::path folder = path_ / name;
   std::error_code code;
   fs::create_directories(folder, code);
   if (code) throw WorkError(folder.string() + ": cannot be created: " + code.message());

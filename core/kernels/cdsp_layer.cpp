@@ -22,7 +22,7 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
     const at::Tensor z = at::mm(x, u);
     const at::Tensor hidden = at::silu(z);
     const at::Tensor column_gate = at::mm(weights * gate, mask);
-    const at::Tensor y = at::mm(hidden * column_gate, v);
+    at::Tensor y = at::mm(hidden * column_gate, v);
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z, hidden, column_gate});
     context->saved_data["sink"] = c10::IValue::make_capsule(sink);
     return y;

@@ -187,7 +187,7 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
     const int64_t f = shape.hidden, d = shape.d, n = shape.experts;
     int64_t offset = 0;
     const auto take = [&](int64_t length, at::IntArrayRef size) {
-      const at::Tensor piece = sums.narrow(1, offset, length).reshape(size);
+      at::Tensor piece = sums.narrow(1, offset, length).reshape(size);
       offset += length;
       return piece;
     };

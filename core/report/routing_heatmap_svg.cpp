@@ -75,9 +75,9 @@ class Drawing {
     text(kMargin, 34, picture_.title, "font-size=\"18\" font-weight=\"600\"");
     text(kMargin, 54, picture_.subtitle, "fill=\"" + std::string(kSoftInk) + "\"");
     for (size_t i = 0; i < picture_.panels.size(); ++i) {
-      panel(picture_.panels[i],
-            kMargin + static_cast<double>(i % columns) * (panel_width + kPanelGap),
-            kHeader + static_cast<double>(i / columns) * (panel_height + kPanelGap));
+      const size_t row = i / columns, column = i % columns;
+      panel(picture_.panels[i], kMargin + static_cast<double>(column) * (panel_width + kPanelGap),
+            kHeader + static_cast<double>(row) * (panel_height + kPanelGap));
     }
     legend(kMargin, height - kLegend + 8);
     out_ << "</svg>\n";

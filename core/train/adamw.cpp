@@ -41,15 +41,15 @@ void AdamW::step(const at::Tensor& gradient, const std::vector<bool>& reached) {
   }
 }
 
-void AdamW::update(int64_t begin, int64_t length, int64_t count, const Speed& speed,
+void AdamW::update(int64_t begin, int64_t length, int64_t update_count, const Speed& speed,
                    const at::Tensor& gradient) {
   const auto stretch = [begin, length](const at::Tensor& flat) {
     return flat.narrow(0, begin, length);
   };
   const at::Tensor g = stretch(gradient);
   at::Tensor p = stretch(parameters_.flat()), m = stretch(first_moment), v = stretch(second_moment);
-  const double correction1 = 1.0 - std::pow(kBeta1, static_cast<double>(count));
-  const double correction2 = 1.0 - std::pow(kBeta2, static_cast<double>(count));
+  const double correction1 = 1.0 - std::pow(kBeta1, static_cast<double>(update_count));
+  const double correction2 = 1.0 - std::pow(kBeta2, static_cast<double>(update_count));
   p.mul_(1.0 - speed.lr * speed.weight_decay);
   m.mul_(kBeta1).add_(g, 1.0 - kBeta1);
   v.mul_(kBeta2).addcmul_(g, g, 1.0 - kBeta2);

@@ -35,7 +35,7 @@ class AdamW {
   struct Speed {
     double lr, weight_decay;
   };
-  void update(int64_t begin, int64_t length, int64_t updates, const Speed& speed,
+  void update(int64_t begin, int64_t length, int64_t update_count, const Speed& speed,
               const at::Tensor& gradient);
 
   const ParameterSet& parameters_;

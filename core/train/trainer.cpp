@@ -152,7 +152,7 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
   // With the task withheld from the whole batch no loss reaches the embedding, which then must not
   // move.
   if (told == Told::kNobody) return {};
-  const at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
+  at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
   if (told == Told::kAll) return one_hot;
   return one_hot * plan_.kept.narrow(0, position * config_.train.batch_size, batch.tasks.size(0));
 }

@@ -88,9 +88,10 @@ TEST_CASE("a folder in which a run is at work is refused", "[app]") {
   const auto results =
       run_programs({{"train", "--resume", "--out", run.string()},
                     {"train", "--config", config.string(), "--out", run.string()}});
-  for (const ProgramResult& result : results) CHECK(result.exit_code == 2);
-  CHECK_THAT(results[0].errors, ContainsSubstring("another cdsp is at work in this folder"));
-  CHECK_THAT(results[1].errors, ContainsSubstring("is not empty"));
+  for (const ProgramResult& result : results) {
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.errors, ContainsSubstring("another cdsp is at work in this folder"));
+  }
   busy.send(SIGTERM);
   CHECK(busy.wait().exit_code == 143);
 }
