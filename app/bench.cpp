@@ -44,6 +44,25 @@ std::vector<Enum> spelled(const char* option, const std::vector<std::string>& wo
   return result;
 }
 
+/// A key that the benchmark sets by itself must not seem to have been heard.
+void reject_ignored(const std::vector<std::string>& overrides) {
+  static const std::vector<std::pair<std::string, std::string>> own = {
+      {"variant", "use --variant"},
+      {"model.dtype", "use --dtype"},
+      {"train.batch_size", "use --batch"},
+      {"train.threads", "use --threads"},
+      {"train.device", "use --device"},
+      {"train.epochs", "use --steps and --repeats"},
+      {"train.max_steps", "use --steps and --repeats"},
+      {"data.order_file", "the benchmark draws its own images"}};
+  for (const std::string& text : overrides) {
+    const std::string name = text.substr(0, text.find('='));
+    for (const auto& [key, instead] : own) {
+      if (name == key) throw InputError("--set: " + key + ": not for a benchmark; " + instead);
+    }
+  }
+}
+
 nlohmann::ordered_json to_json(const StepBenchResult& result) {
   return {{"variant", result.variant},
           {"batch", result.batch},
@@ -63,8 +82,9 @@ int bench_step(const BenchArguments& arguments, const GlobalOptions& global) {
   request.variants = spelled("--variant", arguments.variants, kVariants);
   request.dtypes = spelled("--dtype", arguments.dtypes, kDTypes);
   std::vector<std::string> overrides = arguments.overrides;
-  override_key(overrides, "train.device", request.device);
+  override_key(overrides, "--device", "train.device", request.device);
   const Config config = parse_config("variant: cdsp\n", "the paper's config", overrides);
+  reject_ignored(arguments.overrides);
   const auto results = cdsp::bench_step(config, request);
 
   nlohmann::ordered_json json = nlohmann::ordered_json::array();

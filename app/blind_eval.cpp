@@ -30,7 +30,7 @@ struct BlindEvalArguments {
 
 TrainedModel requested_model(const BlindEvalArguments& arguments) {
   std::vector<std::string> overrides = arguments.overrides;
-  override_key(overrides, "train.device", arguments.device);
+  override_key(overrides, "--device", "train.device", arguments.device);
   if (!arguments.run.empty()) {
     TrainedModel model = model_of_run(arguments.run);
     model.config = load_config(fs::path(arguments.run) / "config.yaml", overrides);

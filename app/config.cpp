@@ -1,7 +1,6 @@
 // cdsp config: shows, checks and documents config files.
 #include "config/config.h"
 
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,7 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
-#include "base/error.h"
+#include "app/options.h"
+#include "app/output.h"
 
 namespace cdsp::app {
 namespace {
@@ -19,20 +19,11 @@ struct ConfigArguments {
   std::vector<std::string> overrides;
 };
 
-void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw WorkError("standard output: writing failed");
-}
-
 void add_file_options(CLI::App& command, ConfigArguments& arguments) {
   command.add_option("--config", arguments.file, "Config file (YAML)")
       ->required()
       ->type_name("FILE");
-  command
-      .add_option("--set", arguments.overrides,
-                  "Change one key on top of the file; may be given again")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
+  add_set_option(command, arguments.overrides);
 }
 
 void add_show(CLI::App& parent, const GlobalOptions& global, Action& action) {
@@ -46,7 +37,7 @@ void add_show(CLI::App& parent, const GlobalOptions& global, Action& action) {
   command->callback([arguments, &global, &action] {
     action = [arguments, &global] {
       const Config config = load_config(arguments->file, arguments->overrides);
-      print(global.json ? to_json(config) : to_yaml(config));
+      print_result(global.json ? to_json(config) : to_yaml(config));
       return 0;
     };
   });
@@ -63,7 +54,7 @@ void add_check(CLI::App& parent, const GlobalOptions& global, Action& action) {
     action = [arguments, &global] {
       load_config(arguments->file, arguments->overrides);
       const nlohmann::ordered_json result = {{"file", arguments->file}, {"ok", true}};
-      print(global.json ? result.dump() + "\n" : arguments->file + ": ok\n");
+      print_result(global.json ? result.dump() + "\n" : arguments->file + ": ok\n");
       return 0;
     };
   });
@@ -78,7 +69,7 @@ void add_schema(CLI::App& parent, Action& action) {
       "  sed -i '1i # yaml-language-server: $schema=cdsp.schema.json' my.yaml");
   command->callback([&action] {
     action = [] {
-      print(config_json_schema());
+      print_result(config_json_schema());
       return 0;
     };
   });
@@ -90,7 +81,7 @@ void add_keys(CLI::App& parent, const GlobalOptions& global, Action& action) {
   command->footer("Example: the keys of the gradient game\n  cdsp config keys | grep conflict");
   command->callback([&global, &action] {
     action = [&global] {
-      print(global.json ? config_keys_json() : config_markdown_table());
+      print_result(global.json ? config_keys_json() : config_markdown_table());
       return 0;
     };
   });

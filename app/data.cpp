@@ -1,6 +1,5 @@
 // cdsp data: downloads the public data sets and says what data files hold.
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
@@ -10,10 +9,12 @@
 #include <spdlog/spdlog.h>
 
 #include "app/commands.h"
+#include "app/output.h"
 #include "base/error.h"
 #include "data/fetch.h"
 #include "data/originals.h"
 #include "data/verify.h"
+#include "report/text_table.h"
 
 namespace cdsp::app {
 namespace {
@@ -26,14 +27,7 @@ struct DataArguments {
   std::vector<std::string> mirrors;
 };
 
-void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw WorkError("standard output: writing failed");
-  }
-}
-
-// ---- fetch
-// -----------------------------------------------------------------------------------------------
+// ---- fetch ----
 
 std::vector<const OriginalTask*> chosen_tasks(const std::vector<std::string>& names) {
   std::vector<const OriginalTask*> tasks;
@@ -85,17 +79,18 @@ int fetch(const DataArguments& arguments, bool as_json) {
         }
       }
       if (!as_json) {
-        print(std::string(task->name) + "/" + file.name + ": " +
-              result["status"].get<std::string>() + "\n");
+        print_result(std::string(task->name) + "/" + file.name + ": " +
+                     result["status"].get<std::string>() + "\n");
       }
       files.push_back(result);
     }
     credits.push_back(task->credit);
     text += std::string("  ") + task->credit + "\n";
   }
-  print(as_json
-            ? Json{{"root", arguments.root}, {"files", files}, {"credits", credits}}.dump(2) + "\n"
-            : text);
+  print_result(
+      as_json
+          ? Json{{"root", arguments.root}, {"files", files}, {"credits", credits}}.dump(2) + "\n"
+          : text);
   if (first_failure) std::rethrow_exception(first_failure);
   return 0;
 }
@@ -123,8 +118,7 @@ void add_fetch(CLI::App& parent, const GlobalOptions& global, Action& action) {
   });
 }
 
-// ---- verify
-// ----------------------------------------------------------------------------------------------
+// ---- verify ----
 
 Json to_json(const FileReport& file) {
   Json json = {{"path", file.path.string()},
@@ -150,22 +144,6 @@ Json to_json(const std::vector<TaskReport>& reports) {
   return tasks;
 }
 
-/// Columns as wide as their widest cell; the first row is the heading.
-std::string table_text(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths(rows.front().size(), 0);
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      const bool is_last = i + 1 == row.size();
-      text += row[i] + (is_last ? "\n" : std::string(widths[i] - row[i].size() + 2, ' '));
-    }
-  }
-  return text;
-}
-
 std::string origin_text(const FileReport& file) {
   std::string text = to_string(file.origin);
   if (file.origin != FileOrigin::kOther || file.shape[0] == file.original_items) return text;
@@ -189,16 +167,18 @@ std::vector<std::string> table_row(const TaskReport& task, const SplitReport& sp
 int verify(const DataArguments& arguments, bool as_json) {
   const std::vector<TaskReport> reports = verify_data(arguments.root, arguments.tasks);
   std::vector<std::string> problems;
-  std::vector<std::vector<std::string>> rows = {
-      {"task", "split", "images", "pixels", "labels", "per class", "image file", "label file"}};
+  TextTable table(
+      {"task", "split", "images", "pixels", "labels", "per class", "image file", "label file"});
+  bool any_read = false;
   for (const TaskReport& report : reports) {
-    for (const SplitReport& split : report.splits) rows.push_back(table_row(report, split));
+    any_read |= !report.splits.empty();
+    for (const SplitReport& split : report.splits) table.add_row(table_row(report, split));
     problems.insert(problems.end(), report.problems.begin(), report.problems.end());
   }
   if (as_json) {
-    print(to_json(reports).dump(2) + "\n");
-  } else if (rows.size() > 1) {
-    print(table_text(rows));
+    print_result(to_json(reports).dump(2) + "\n");
+  } else if (any_read) {
+    print_result(table.text());
   }
   if (problems.empty()) return 0;
   for (size_t i = 1; i < problems.size(); ++i) spdlog::error("{}", problems[i]);

@@ -1,6 +1,7 @@
 #include "app/options.h"
 
 #include "app/output.h"
+#include "config/config.h"
 #include "report/progress.h"
 
 namespace cdsp::app {
@@ -18,9 +19,11 @@ void add_device_option(CLI::App& command, std::string& device) {
       ->type_name("DEVICE");
 }
 
-void override_key(std::vector<std::string>& overrides, const std::string& key,
-                  const std::string& value) {
-  if (!value.empty()) overrides.push_back(key + "=" + value);
+void override_key(std::vector<std::string>& overrides, const std::string& option,
+                  const std::string& key, const std::string& value) {
+  if (value.empty()) return;
+  check_value(key, value, option);
+  overrides.push_back(key + "=" + value);
 }
 
 std::unique_ptr<RunObserver> make_observer(const GlobalOptions& global) {

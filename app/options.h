@@ -18,9 +18,10 @@ void add_set_option(CLI::App& command, std::vector<std::string>& overrides);
 /// --device, which is --set train.device under a shorter name.
 void add_device_option(CLI::App& command, std::string& device);
 
-/// Adds `key=value` to the overrides unless `value` is empty.
-void override_key(std::vector<std::string>& overrides, const std::string& key,
-                  const std::string& value);
+/// Adds `key=value` to the overrides unless `value` is empty. Throws InputError naming `option` if
+/// it is no value of that key.
+void override_key(std::vector<std::string>& overrides, const std::string& option,
+                  const std::string& key, const std::string& value);
 
 /// Progress on standard error, or nothing with --quiet.
 std::unique_ptr<RunObserver> make_observer(const GlobalOptions& global);

@@ -39,9 +39,9 @@ Config requested_config(const TrainArguments& arguments) {
     file = saved.string();
   }
   std::vector<std::string> overrides = arguments.overrides;
-  override_key(overrides, "seed", arguments.seed);
-  override_key(overrides, "train.device", arguments.device);
-  override_key(overrides, "train.threads", arguments.threads);
+  override_key(overrides, "--seed", "seed", arguments.seed);
+  override_key(overrides, "--device", "train.device", arguments.device);
+  override_key(overrides, "--threads", "train.threads", arguments.threads);
   return load_config(file, overrides);
 }
 
@@ -91,6 +91,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& global) {
                            ? fs::path("runs") / (std::string(to_string(config.variant)) + "-seed" +
                                                  std::to_string(config.seed))
                            : fs::path(arguments.out);
+  if (arguments.resume) RunDirectory::reject_busy(out);
   const Dataset data = load_dataset(config);
   if (arguments.resume) inspect_run(out, config, data.fingerprint);
 

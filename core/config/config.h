@@ -154,6 +154,10 @@ Config load_config(const std::filesystem::path& file,
 Config parse_config(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& overrides = {});
 
+/// Whether `text` is a value of that key, by itself. Throws InputError starting with `origin` (the
+/// command-line option that gave it) if it is not.
+void check_value(const std::string& key, const std::string& text, const std::string& origin);
+
 /// The rules that tie keys together (top_k <= num_experts, heads a multiple of kv_heads, ...).
 /// Throws InputError starting with `origin`.
 void validate(const Config& config, const std::string& origin);

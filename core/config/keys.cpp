@@ -28,8 +28,10 @@ Field<T> at(Section Config::*section, T Section::*field) {
 
 IntegerRange at_least(int64_t minimum) { return {minimum, std::numeric_limits<int32_t>::max()}; }
 IntegerRange within(int64_t minimum, int64_t maximum) { return {minimum, maximum}; }
-NumberRange not_negative() { return {0.0, std::numeric_limits<double>::infinity(), false}; }
-NumberRange positive() { return {0.0, std::numeric_limits<double>::infinity(), true}; }
+// Far beyond any use, and float32 still holds it and its square.
+constexpr double kLargest = 1e9;
+NumberRange not_negative() { return {0.0, kLargest, false}; }
+NumberRange positive() { return {0.0, kLargest, true}; }
 NumberRange probability() { return {0.0, 1.0, false}; }
 
 /// Widths and counts that shape tensors; their products stay far from overflow.

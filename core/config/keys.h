@@ -36,8 +36,8 @@ struct IntegerRange {
 };
 
 struct NumberRange {
-  double minimum = -std::numeric_limits<double>::infinity();
-  double maximum = std::numeric_limits<double>::infinity();
+  double minimum = 0.0;
+  double maximum = 1.0;
   bool minimum_excluded = false;
 };
 

@@ -63,6 +63,17 @@ class Loader {
     assign(*key, *value, kOverride);
   }
 
+  /// Throws unless `text` is a value of that key.
+  void check(const std::string& name, const std::string& text, const std::string& origin) {
+    const ConfigKey* key = find_key(name);
+    if (!key) fail(origin, unknown_key(name));
+    try {
+      read_value(*key, *parse_yaml(text, origin, false));
+    } catch (const BadValue& bad) {
+      fail(origin, bad.message);
+    }
+  }
+
   Config finish(const std::string& origin) {
     if (config_.data.source == DataSource::kGlyphs && places_.count("data.tasks") == 0)
       config_.data.tasks = glyph_task_names();
@@ -169,6 +180,10 @@ Config load_config(const fs::path& file, const std::vector<std::string>& overrid
   loader.add_file(file);
   for (const std::string& text : overrides) loader.add_override(text);
   return loader.finish(file.string());
+}
+
+void check_value(const std::string& key, const std::string& text, const std::string& origin) {
+  Loader().check(key, text, origin);
 }
 
 Config parse_config(const std::string& yaml, const std::string& origin,

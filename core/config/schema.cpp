@@ -30,9 +30,8 @@ namespace {
 
 Json number_schema(const NumberRange& range) {
   Json schema = {{"type", "number"}};
-  if (!std::isinf(range.minimum))
-    schema[range.minimum_excluded ? "exclusiveMinimum" : "minimum"] = range.minimum;
-  if (!std::isinf(range.maximum)) schema["maximum"] = range.maximum;
+  schema[range.minimum_excluded ? "exclusiveMinimum" : "minimum"] = range.minimum;
+  schema["maximum"] = range.maximum;
   return schema;
 }
 

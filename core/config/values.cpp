@@ -81,10 +81,8 @@ std::string bound_text(double bound) {
 }
 
 std::string allowed_numbers(const NumberRange& range) {
-  if (!std::isinf(range.maximum))
-    return "a number from " + bound_text(range.minimum) + " to " + bound_text(range.maximum);
-  return std::string("a finite number, ") +
-         (range.minimum_excluded ? "greater than " : "at least ") + bound_text(range.minimum);
+  return std::string("a number ") + (range.minimum_excluded ? "above " : "from ") +
+         bound_text(range.minimum) + " to " + bound_text(range.maximum);
 }
 
 std::optional<std::string> problem_in_names(const std::vector<std::string>& names) {

@@ -157,11 +157,6 @@ std::string fingerprint_of(const Dataset& dataset) {
 
 }  // namespace
 
-int64_t Split::task_of(int64_t sample) const {
-  const auto after = std::upper_bound(task_offsets.begin(), task_offsets.end(), sample);
-  return static_cast<int64_t>(after - task_offsets.begin()) - 1;
-}
-
 Dataset load_dataset(const Config& config) {
   if (config.data.tasks.empty())
     throw InputError("data.tasks: found an empty list; allowed: one task or more");

@@ -26,8 +26,6 @@ struct Split {
   int64_t task_size(int64_t task) const {
     return task_offsets[static_cast<size_t>(task) + 1] - task_offsets[static_cast<size_t>(task)];
   }
-  /// Task of a global sample index.
-  int64_t task_of(int64_t sample) const;
 };
 
 struct Dataset {

@@ -63,7 +63,7 @@ RunDirectory::RunDirectory(fs::path path, Mode mode)
   }
   if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_)) {
     // A folder at work is not empty either, and that is what its user must hear.
-    if (fs::exists(path_ / kLockName)) ::close(take_lock(path_));
+    reject_busy(path_);
     reject_as_not_empty();
   }
   made_here_ = fs::create_directories(path_, code);
@@ -75,6 +75,10 @@ RunDirectory::RunDirectory(fs::path path, Mode mode)
     release();
     reject_as_not_empty();
   }
+}
+
+void RunDirectory::reject_busy(const fs::path& path) {
+  if (fs::exists(path / kLockName)) ::close(take_lock(path));
 }
 
 RunDirectory::~RunDirectory() { release(); }

@@ -21,6 +21,9 @@ class RunDirectory {
   /// Throws InputError naming the folder: it is a file, not empty, holds no run to resume, or
   /// another cdsp is at work in it.
   RunDirectory(std::filesystem::path path, Mode mode);
+  /// Throws InputError if another cdsp is at work in the folder: a look before hours of work, the
+  /// constructor takes the lock.
+  static void reject_busy(const std::filesystem::path& path);
   /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was
   /// made here: a run that never began leaves nothing behind.
   ~RunDirectory();

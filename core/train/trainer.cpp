@@ -176,7 +176,7 @@ Trainer::Gradient Trainer::differentiate(const at::Tensor& total) const {
 }
 
 at::Tensor Trainer::clip(at::Tensor& gradient) const {
-  const at::Tensor norm = gradient.norm();
+  at::Tensor norm = gradient.norm();
   if (config_.optimizer.clip_norm > 0.0) {
     gradient.mul_((config_.optimizer.clip_norm / (norm + 1e-6)).clamp_max(1.0));
   }

@@ -94,14 +94,19 @@ TEST_CASE("mistakes in a config leave no run's folder behind", "[app]") {
   const auto from = [](const std::string& file) {
     return std::vector<std::string>{"train", "--config", file, "--out", "run"};
   };
-  check_mistakes(folder, {{from("none.yaml"), {"none.yaml", "no such file"}},
-                          {from("."), {".: is a folder"}},
-                          {from("empty.yaml"), {"empty.yaml"}},
-                          {from("twice.yaml"), {"twice.yaml", "seed"}},
-                          {training({"--set", "moe.topk=1"}), {"moe.topk", "moe.top_k"}},
-                          {training({"--set", "moe.top_k=9"}), {"moe.top_k", "9", "8"}},
-                          {training({"--seed", "many"}), {"seed", "many"}},
-                          {training({"--set", "model.patch_size=5"}), {"patch_size", "28"}}});
+  check_mistakes(folder,
+                 {{from("none.yaml"), {"none.yaml", "no such file"}},
+                  {from("."), {".: is a folder"}},
+                  {from("empty.yaml"), {"empty.yaml"}},
+                  {from("twice.yaml"), {"twice.yaml", "seed"}},
+                  {training({"--set", "moe.topk=1"}), {"moe.topk", "moe.top_k"}},
+                  {training({"--set", "moe.top_k=9"}), {"moe.top_k", "9", "8"}},
+                  {training({"--seed", "many"}), {"error: --seed: found", "many", "an integer"}},
+                  {training({"--device", "gpu"}), {"error: --device: found", "gpu", "cuda"}},
+                  {training({"--threads", "-1"}), {"error: --threads: found -1"}},
+                  {{"bench", "step", "--set", "train.threads=1"},
+                   {"train.threads: not for a benchmark; use --threads"}},
+                  {training({"--set", "model.patch_size=5"}), {"patch_size", "28"}}});
 }
 
 TEST_CASE("mistakes in data files leave no run's folder behind", "[app]") {

@@ -21,7 +21,7 @@ model: {dtype: float64, d_model: 96, layers: 3, heads: 6, kv_heads: 3, patch_siz
 moe: {num_experts: 5, top_k: 3, d_base: 100, rank: 17, d_ffn: 20}
 topology: {init: self_loop, init_std: 0.3}
 router: {task_embedding: 4, norm: sequence, task_dropout: 0.30000000000000004, dropout_unit: batch}
-conflict: {lambda: 1.0e+22, penalty: sigmoid, gradient: u, l1: 5.0e-324, determinism: 1.7976931348623157e308}
+conflict: {lambda: 1.0e+9, penalty: sigmoid, gradient: u, l1: 5.0e-324, determinism: 123456789.01234567}
 balance: {kind: cv2, lambda: 0.1}
 optimizer: {lr: 1.0e-5, topology_lr: 123456789.0, weight_decay: 0, clip_norm: 3}
 data: {source: glyphs, root: "with \"quotes\", spaces: and é\n", tasks: [objects], labels: native, limit_per_task: 5,

@@ -102,7 +102,7 @@ TEST_CASE("validate checks ranges and rules of a config made in the program") {
   config = Config{};
   config.optimizer.lr = std::numeric_limits<double>::quiet_NaN();
   CHECK(message(config) ==
-        "here: optimizer.lr: found .nan; allowed: a finite number, greater than 0");
+        "here: optimizer.lr: found .nan; allowed: a number above 0 to 1.0e+9");
   config = Config{};
   config.data.tasks = {"a", "a"};
   CHECK(message(config) ==

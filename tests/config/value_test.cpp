@@ -92,7 +92,7 @@ TEST_CASE("a number key takes integers and every spelling of a decimal") {
 
 TEST_CASE("a number key takes nothing else") {
   const std::string where = "x.yaml:1: optimizer.lr: found ";
-  const std::string allowed = "; allowed: a finite number, greater than 0";
+  const std::string allowed = "; allowed: a number above 0 to 1.0e+9";
   check_all({
       {"optimizer: {lr: fast}\n", where + "the text \"fast\"" + allowed},
       {"optimizer: {lr: \"0.1\"}\n", where + "the text \"0.1\"" + allowed},
@@ -117,14 +117,14 @@ TEST_CASE("rates and weights are not negative, the learning rate is positive") {
     INFO(key);
     CHECK(override_error(key + "=0").empty());
     CHECK(override_error(key + "=-1e-3") ==
-          "--set: " + key + ": found -1e-3; allowed: a finite number, at least 0");
+          "--set: " + key + ": found -1e-3; allowed: a number from 0 to 1.0e+9");
     CHECK(override_error(key + "=.nan") ==
-          "--set: " + key + ": found .nan; allowed: a finite number, at least 0");
+          "--set: " + key + ": found .nan; allowed: a number from 0 to 1.0e+9");
   }
   CHECK(override_error("optimizer.lr=0") ==
-        "--set: optimizer.lr: found 0; allowed: a finite number, greater than 0");
+        "--set: optimizer.lr: found 0; allowed: a number above 0 to 1.0e+9");
   CHECK(override_error("optimizer.lr=-0.1") ==
-        "--set: optimizer.lr: found -0.1; allowed: a finite number, greater than 0");
+        "--set: optimizer.lr: found -0.1; allowed: a number above 0 to 1.0e+9");
 }
 
 TEST_CASE("task dropout is a probability") {
