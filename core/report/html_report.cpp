@@ -114,12 +114,13 @@ HtmlReport html_report(const ReportData& data) {
   add_experiments(page, data, figures);
   if (!data.runs.empty()) page.add("curves", "Learning curves", curves_section(data, figures));
   if (data.theory) {
+    int number = 0;
     for (const TheoryPart& part : *data.theory) {
-      page.add("theory-" + part.id, part.title, theory_part(part, figures));
+      page.add("theory-" + std::to_string(++number), part.title, theory_part(part, figures));
     }
   }
   if (!data.runs.empty()) {
-    page.add("config", "Config", config_section(data));
+    page.add("config", "Configuration", config_section(data));
     page.add("measures", "What the measures mean", fill("measures"));
     page.add("provenance", "Provenance", provenance_section(data));
   }

@@ -62,8 +62,7 @@ std::string claims_text(const ClaimsData& claims) {
     table.add_row({claim.id + "  " + claim.title, "", "", "", claim.verdict});
     for (const IntervalRow& part : claim.parts) {
       const std::string unit = part.unit.empty() ? "" : " (" + part.unit + ")";
-      const std::string needed =
-          part.threshold ? part.direction + " " + short_number(*part.threshold) : "-";
+      const std::string needed = part.threshold ? needed_in_words(part) : "-";
       table.add_row({"    " + part.label + unit, short_number(part.estimate),
                      interval_text(part.student), needed, part.verdict});
     }

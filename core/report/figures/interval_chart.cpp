@@ -31,14 +31,10 @@ std::string interval_text(const Interval& interval) {
   return "[" + short_number(interval->first) + ", " + short_number(interval->second) + "]";
 }
 
-std::string need_text(const IntervalRow& row) {
-  return row.threshold ? "needs " + row.direction + " " + short_number(*row.threshold) : "";
-}
-
 /// "0.123 [0.1, 0.2], needs > 0: supported"
 std::string finding_text(const IntervalRow& row) {
   std::string text = short_number(row.estimate) + " " + interval_text(row.student);
-  if (row.threshold) text += ", " + need_text(row);
+  if (row.threshold) text += ", needs " + needed_in_words(row);
   return text + ": " + row.verdict;
 }
 
@@ -165,5 +161,13 @@ class IntervalDrawing {
 }  // namespace
 
 std::string interval_chart_svg(const IntervalChart& chart) { return IntervalDrawing(chart).svg(); }
+
+std::string needed_in_words(const IntervalRow& row) {
+  if (!row.threshold) return "";
+  const std::string sign = row.direction == ">="   ? "≥"
+                           : row.direction == "<=" ? "≤"
+                                                   : row.direction;
+  return sign + " " + short_number(*row.threshold);
+}
 
 }  // namespace cdsp

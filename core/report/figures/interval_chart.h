@@ -27,4 +27,7 @@ struct IntervalChart {
 
 std::string interval_chart_svg(const IntervalChart& chart);
 
+/// "≥ 0.85", "> 0"; empty without a threshold.
+std::string needed_in_words(const IntervalRow& row);
+
 }  // namespace cdsp

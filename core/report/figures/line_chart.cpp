@@ -43,7 +43,7 @@ class ChartDrawing {
     for (const Tick& tick : y_.ticks()) labels = std::max(labels, drawn_width(tick.text, 12));
     left_ = kMargin + labels + 8;
     right_ = kWidth - kMargin - 6;
-    top_ = kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + 6 + kLine + 4;
+    top_ = kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + 6 + kLine + 10;
     lay_out_legend();
   }
 
@@ -98,7 +98,7 @@ class ChartDrawing {
       canvas.text(kMargin, y, line, {"start", kTextSize, false, true});
       y += kLine;
     }
-    canvas.text(kMargin, top_ - 8, chart_.y.label, {"start", kTextSize, false, true});
+    canvas.text(kMargin, top_ - 13, chart_.y.label, {"start", kTextSize, false, true});
   }
 
   void furniture(SvgCanvas& canvas) const {

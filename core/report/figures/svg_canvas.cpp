@@ -91,9 +91,11 @@ SvgCanvas::SvgCanvas(double width, double height, const std::string& title,
        << attribute("role", "img") << attribute("aria-label", markup_escaped(title))
        << "\n     font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\""
        << attribute("font-size", "13") << ">\n<title>" << markup_escaped(title)
-       << "</title>\n<desc>" << markup_escaped(description) << "</desc>\n<rect" << size
-       << attribute("rx", "8") << attribute("class", "paper") << attribute("fill", kPaper)
-       << attribute("stroke", kBorder) << "/>\n";
+       << "</title>\n<desc>" << markup_escaped(description) << "</desc>\n<rect"
+       << attribute("x", "0.5") << attribute("y", "0.5") << attribute("width", number(width - 1))
+       << attribute("height", number(height - 1)) << attribute("rx", "8")
+       << attribute("class", "paper") << attribute("fill", kPaper) << attribute("stroke", kBorder)
+       << "/>\n";
 }
 
 void SvgCanvas::text(double x, double y, const std::string& content, const TextStyle& style) {

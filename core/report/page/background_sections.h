@@ -5,7 +5,7 @@
 
 namespace cdsp::page {
 
-/// The keys in which the arms differ, and every key of the first arm.
+/// The keys in which the arms differ, and every key of CDSP or the first arm.
 Html config_section(const ReportData& data);
 /// Where each run came from.
 Html provenance_section(const ReportData& data);

@@ -71,8 +71,7 @@ Html parts_table(const ClaimsData& claims) {
                                                        {"Verdict", false}});
   for (const ClaimData& claim : claims.claims) {
     for (const IntervalRow& part : claim.parts) {
-      const std::string needed =
-          part.threshold ? part.direction + " " + short_number(*part.threshold, 4) : "-";
+      const std::string needed = part.threshold ? needed_in_words(part) : "-";
       table.add_row(
           {claim.id, part.label, part.unit,
            Cell(std::to_string(part.values.size()), static_cast<double>(part.values.size())),

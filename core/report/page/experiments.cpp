@@ -141,7 +141,7 @@ Html chart_by_arm(const ReportData& data, const std::string& measure, const std:
 
 Html informed_and_blind_of(const ReportData& data, const std::string& arm, FigureSet& figures) {
   for (const RunData* run : data.runs_of(arm)) {
-    if (!run->informed.empty() && !run->blind.empty()) return informed_and_blind(*run, figures);
+    if (!run->blind.empty()) return informed_and_blind(*run, figures);
   }
   return fill("paragraph", {{"text", arm_title(arm) + ": there is no blind evaluation to show."}});
 }

@@ -75,6 +75,7 @@ class ExplorerArm {
  private:
   void add(const std::string& kind, LayersOfEpoch part, const MatrixLook& look) {
     const Layers& last = run_.tables.at(epochs_.back()).*part;
+    Html row;
     for (size_t layer = 0; layer < last.size(); ++layer) {
       const std::string name = kind == "routing"    ? "Routing"
                                : kind == "topology" ? "Topology"
@@ -88,7 +89,7 @@ class ExplorerArm {
               ? routing_svg(title, subtitle, last[layer], run_.tasks, look.scale)
               : matrix_svg(kind == "topology" ? MatrixKind::kTopology : MatrixKind::kConflict,
                            title, subtitle, last[layer], look);
-      pictures_ += figures_.add(kind + "_" + run_.arm + "_layer_" + std::to_string(layer), svg);
+      row += figures_.add(kind + "_" + run_.arm + "_layer_" + std::to_string(layer), svg);
       Json panel;
       panel["kind"] = kind;
       panel["layer"] = layer;
@@ -106,6 +107,7 @@ class ExplorerArm {
       }
       numbers_["panels"].push_back(panel);
     }
+    if (!row.empty()) pictures_ += fill("figures", {{"figures", row}});
   }
 
   const RunData& run_;
@@ -162,18 +164,23 @@ Html overlap_figures(const RunData& run, FigureSet& figures) {
 }
 
 Html informed_and_blind(const RunData& run, FigureSet& figures) {
-  if (run.informed.empty() || run.blind.empty()) {
+  if (run.blind.empty()) {
     return fill("paragraph", {{"text", arm_title(run.arm) + ", " + seed_name(run) +
                                            ": there is no blind evaluation to show."}});
   }
   const std::string when = "Layer 0, all test images, " + seed_name(run);
-  Html pictures =
-      figures.add("routing_" + run.arm + "_informed",
-                  routing_svg(arm_title(run.arm) + ", informed", when, run.informed.front(),
-                              run.tasks, figures.routing_scale()));
-  pictures += figures.add("routing_" + run.arm + "_blind",
-                          routing_svg(arm_title(run.arm) + ", task withheld", when,
-                                      run.blind.front(), run.tasks, figures.routing_scale()));
+  const auto picture = [&](const std::string& how, const Layers& layers, const std::string& words) {
+    return figures.add("routing_" + run.arm + "_" + how,
+                       routing_svg(arm_title(run.arm) + ", " + words, when, layers.front(),
+                                   run.tasks, figures.routing_scale()));
+  };
+  Html pictures;
+  if (run.variant() == "blind") {
+    pictures += picture("blind", run.blind, "which never sees a task");
+  } else {
+    if (!run.informed.empty()) pictures += picture("informed", run.informed, "informed");
+    pictures += picture("blind", run.blind, "task withheld");
+  }
   return fill("figures", {{"figures", pictures}});
 }
 

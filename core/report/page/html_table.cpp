@@ -15,6 +15,9 @@ std::string number_text(double value, const MeasureStyle& style, bool sign) {
   return sign && std::isfinite(value) && value >= 0 ? "+" + text : text;
 }
 
+/// Longer texts are broken into lines.
+constexpr size_t kLongText = 26;
+
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -42,7 +45,10 @@ void HtmlTable::add_row(const std::vector<Cell>& cells) {
   Html row;
   for (size_t i = 0; i < cells.size(); ++i) {
     const std::string sort = std::isnan(cells[i].sort_by) ? "" : csv_number(cells[i].sort_by);
-    const char* piece = i == 0 ? "row-heading" : columns_[i].numeric ? "number-cell" : "text-cell";
+    const char* piece = i == 0                             ? "row-heading"
+                        : columns_[i].numeric              ? "number-cell"
+                        : cells[i].text.size() > kLongText ? "words-cell"
+                                                           : "text-cell";
     row += fill(piece, {{"text", cells[i].text}, {"sort", sort}});
   }
   rows_ += fill("table-row", {{"cells", row}});

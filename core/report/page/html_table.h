@@ -17,8 +17,8 @@ struct Column {
 };
 
 struct Cell {
-  Cell(const std::string& shown) : text(shown) {}  // NOLINT(google-explicit-constructor)
-  Cell(const char* shown) : text(shown) {}         // NOLINT
+  Cell(const std::string& shown) : text(shown) {}
+  Cell(const char* shown) : text(shown) {}
   Cell(const std::string& shown, double by) : text(shown), sort_by(by) {}
 
   std::string text;

@@ -35,49 +35,66 @@ Cell seeds_cell(const MeasuredData& measured) {
   return {std::to_string(measured.seeds), static_cast<double>(measured.seeds)};
 }
 
+PublishedData published_of(const ComparisonData& comparison, const std::string& arm) {
+  const auto found = comparison.published.find(arm);
+  return found == comparison.published.end() ? PublishedData{std::nan(""), std::nan("")}
+                                             : found->second;
+}
+
+Cell mean_of_arm(const ArmData& arm, const char* name) {
+  return mean_cell(measure_of(arm, name), style_of_measure(name));
+}
+
+Cell interval_of_arm(const ArmData& arm, const char* name) {
+  return interval_cell(measure_of(arm, name), style_of_measure(name));
+}
+
 /// Training accuracy, the paper's number, and test accuracy side by side.
-Html table_a2(const ComparisonData& comparison) {
+Html table_of_accuracies(const ComparisonData& comparison) {
   HtmlTable table(
-      "Table A2 with its published figures. Mean ± sample standard deviation over seeds; 95 % "
-      "interval of the mean.",
+      "Table A2, accuracy. Mean ± sample standard deviation over seeds; interval of the mean.",
       {{"Arm", false},
        {"Seeds"},
        {title_of("train_accuracy")},
-       {"95 % interval"},
-       {"Published accuracy (%)"},
+       {"Training, 95 % interval (%)"},
+       {"Published (%)"},
        {title_of("test_accuracy")},
-       {"95 % interval"},
-       {title_of("test_accuracy_gap_to_baseline")},
-       {"95 % interval"},
-       {title_of("train_loss")},
-       {"Published loss (nats)"},
-       {title_of("test_loss")}});
-  const auto mean = [](const ArmData& arm, const char* name) {
-    return mean_cell(measure_of(arm, name), style_of_measure(name));
-  };
-  const auto interval = [](const ArmData& arm, const char* name) {
-    return interval_cell(measure_of(arm, name), style_of_measure(name));
-  };
+       {"Test, 95 % interval (%)"},
+       {"Test, gap to baseline (points)"},
+       {"Gap, 95 % interval (points)"}});
   for (const ArmData& arm : comparison.arms) {
     const bool own = arm.name == "baseline";
-    PublishedData published{std::nan(""), std::nan("")};
-    const auto found = comparison.published.find(arm.name);
-    if (found != comparison.published.end()) published = found->second;
     const char* gap = "test_accuracy_gap_to_baseline";
     table.add_row({arm_title(arm.name), seeds_cell(measure_of(arm, "train_accuracy")),
-                   mean(arm, "train_accuracy"), interval(arm, "train_accuracy"),
-                   number_cell(published.accuracy, style_of_measure("train_accuracy")),
-                   mean(arm, "test_accuracy"), interval(arm, "test_accuracy"),
-                   own ? Cell("-") : mean(arm, gap), own ? Cell("-") : interval(arm, gap),
-                   mean(arm, "train_loss"),
-                   number_cell(published.loss, style_of_measure("train_loss")),
-                   mean(arm, "test_loss")});
+                   mean_of_arm(arm, "train_accuracy"), interval_of_arm(arm, "train_accuracy"),
+                   number_cell(published_of(comparison, arm.name).accuracy,
+                               style_of_measure("train_accuracy")),
+                   mean_of_arm(arm, "test_accuracy"), interval_of_arm(arm, "test_accuracy"),
+                   own ? Cell("-") : mean_of_arm(arm, gap),
+                   own ? Cell("-") : interval_of_arm(arm, gap)});
   }
   if (!comparison.linear_test.empty()) {
     const auto accuracy = style_of_measure("test_accuracy");
     table.add_row({kLinear, "-", number_cell(mean_of(comparison.linear_train), accuracy), "-", "-",
-                   number_cell(mean_of(comparison.linear_test), accuracy), "-", "-", "-", "-", "-",
-                   "-"});
+                   number_cell(mean_of(comparison.linear_test), accuracy), "-", "-", "-"});
+  }
+  return table.html();
+}
+
+Html table_of_losses(const ComparisonData& comparison) {
+  HtmlTable table(
+      "Table A2, loss. Mean ± sample standard deviation over seeds; interval of the mean.",
+      {{"Arm", false},
+       {title_of("train_loss")},
+       {"Training, 95 % interval (nats)"},
+       {"Published (nats)"},
+       {title_of("test_loss")},
+       {"Test, 95 % interval (nats)"}});
+  for (const ArmData& arm : comparison.arms) {
+    table.add_row(
+        {arm_title(arm.name), mean_of_arm(arm, "train_loss"), interval_of_arm(arm, "train_loss"),
+         number_cell(published_of(comparison, arm.name).loss, style_of_measure("train_loss")),
+         mean_of_arm(arm, "test_loss"), interval_of_arm(arm, "test_loss")});
   }
   return table.html();
 }
@@ -87,7 +104,7 @@ Html table_by_measures(const std::string& caption, const ComparisonData& compari
   std::vector<Column> columns = {{"Arm", false}};
   for (const std::string& measure : measures) {
     columns.push_back({title_of(measure)});
-    columns.push_back({"95 % interval"});
+    columns.push_back({"95 % interval: " + title_of(measure)});
   }
   HtmlTable table(caption, columns);
   for (const ArmData& arm : comparison.arms) {
@@ -197,7 +214,8 @@ LineChart chart_of_measure(const AblationData& ablation, const std::string& name
 Html comparison_results(const ReportData& data) {
   const ComparisonData& comparison = *data.comparison;
   Html body = fill("results-intro");
-  body += table_a2(comparison);
+  body += table_of_accuracies(comparison);
+  body += table_of_losses(comparison);
   body += table_by_measures(
       "With the task withheld, and how tasks separate (layer 0)", comparison,
       {"blind_accuracy", "blind_accuracy_drop", "separation_index", "blind_separation_index"});

@@ -26,9 +26,9 @@ struct Html {
 /// What fills a place: text, which is escaped, or markup, which is not.
 class Insertion {
  public:
-  Insertion(const std::string& text);  // NOLINT(google-explicit-constructor)
-  Insertion(const char* text) : Insertion(std::string(text)) {}  // NOLINT
-  Insertion(Html html) : markup_(std::move(html.markup)) {}      // NOLINT
+  Insertion(const std::string& text);
+  Insertion(const char* text) : Insertion(std::string(text)) {}
+  Insertion(Html html) : markup_(std::move(html.markup)) {}
   const std::string& markup() const { return markup_; }
 
  private:

@@ -166,7 +166,7 @@
       }
       say(note.textContent);
     });
-    table.closest(".scroller").before(copy, note);
+    table.closest(".scroller").after(copy, note);
   };
 
   document.querySelectorAll("[data-explorer]").forEach(startExplorer);
