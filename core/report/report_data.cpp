@@ -10,12 +10,19 @@ namespace cdsp::page {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr const char* kNoBlindEvaluation =
+    "there is no blind evaluation (cdsp blind-eval --run makes it), so routing with the task "
+    "withheld is not shown";
+
 /// The runs' sentences, each once, with the runs that it holds for.
 std::vector<std::string> missing_of_runs(const std::vector<RunData>& runs) {
   std::vector<std::pair<std::string, std::string>> sentences;
   for (const RunData& run : runs) {
     const std::string name = run.arm + " seed " + std::to_string(run.seed);
-    for (const std::string& sentence : run.missing) {
+    std::vector<std::string> of_run = run.missing;
+    // Known only now: a comparison brings its own evaluation.
+    if (run.blind.empty()) of_run.emplace_back(kNoBlindEvaluation);
+    for (const std::string& sentence : of_run) {
       const auto known = std::find_if(sentences.begin(), sentences.end(),
                                       [&](const auto& entry) { return entry.first == sentence; });
       if (known == sentences.end()) {

@@ -11,7 +11,7 @@ std::string routing_heatmap_svg(const HeatmapPicture& picture) {
   MatrixHeatmap heatmap;
   heatmap.title = picture.title;
   heatmap.subtitle = picture.subtitle;
-  heatmap.legend = "Share of the task's expert selections (rows sum to 1)";
+  heatmap.legend = "Share of a task's selections (rows sum to 1)";
   heatmap.rows = picture.tasks;
   heatmap.columns = picture.columns;
   double largest = 0.1;

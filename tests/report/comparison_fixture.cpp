@@ -178,12 +178,15 @@ void write_claims(const fs::path& folder) {
                               {"sentence", "Drawn for a test, not measured."},
                               {"parts", parts}});
   };
-  add("C1", "supported", {claim_part("separation index, CDSP informed", 0.3, "supported")});
+  add("C1", "supported",
+      Json::array({claim_part("separation index, CDSP informed", 0.3, "supported")}));
   add("C2", "inconclusive",
-      {claim_part("JS(0,1) - JS(1,2) at epoch 2", 0.05, "inconclusive"),
-       claim_part("JS(1,2) - JS(0,1) at the end", 0.2, "supported")});
-  add("C4", "not supported", {claim_part("separation index, CDSP blind", -0.2, "not supported")});
-  add("C10", "supported", {claim_part("accuracy behind the baseline", 0.2, "supported")});
+      Json::array({claim_part("JS(0,1) - JS(1,2) at epoch 2", 0.05, "inconclusive"),
+                   claim_part("JS(1,2) - JS(0,1) at the end", 0.2, "supported")}));
+  add("C4", "not supported",
+      Json::array({claim_part("separation index, CDSP blind", -0.2, "not supported")}));
+  add("C10", "supported",
+      Json::array({claim_part("accuracy behind the baseline", 0.2, "supported")}));
   add("C11", "not measured", Json::array());
   write(folder / "claims.json", json.dump(1));
 }

@@ -12,7 +12,7 @@ namespace {
 
 // Pixels at scale 1: eight experts fit on a phone.
 constexpr double kMargin = 14, kCellWidth = 36, kCellHeight = 28, kPanelGap = 22, kLine = 17;
-constexpr double kColumnNames = 19, kLegend = 58, kLegendWidth = 200;
+constexpr double kColumnNames = 19, kLegend = 58, kLegendWidth = 200, kLeastWidth = 330;
 
 class HeatmapDrawing {
  public:
@@ -31,7 +31,7 @@ class HeatmapDrawing {
     beside_ = std::max<size_t>(1, beside);
     width_ = std::max(
         2 * kMargin + static_cast<double>(beside_) * (panel_width_ + kPanelGap) - kPanelGap,
-        2 * kMargin + kLegendWidth + 60);
+        kLeastWidth);
     title_ = wrapped(heatmap.title, width_ - 2 * kMargin, 14 * 1.05);
     subtitle_ = wrapped(heatmap.subtitle, width_ - 2 * kMargin, 12);
     header_ = kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + 10;

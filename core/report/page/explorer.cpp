@@ -40,10 +40,15 @@ Json rounded(const RoutingRows& rows) {
 
 using LayersOfEpoch = Layers EpochTables::*;
 
-double largest_of(const RunData& run, LayersOfEpoch part) {
+/// The largest conflict of all runs that are shown.
+double largest_conflict(const std::vector<const RunData*>& runs) {
   double largest = 0;
-  for (const auto& [epoch, tables] : run.tables) {
-    for (const RoutingRows& rows : tables.*part) largest = std::max(largest, largest_share(rows));
+  for (const RunData* run : runs) {
+    for (const auto& [epoch, tables] : run->tables) {
+      for (const RoutingRows& rows : tables.conflict) {
+        largest = std::max(largest, largest_share(rows));
+      }
+    }
   }
   return largest;
 }
@@ -51,7 +56,8 @@ double largest_of(const RunData& run, LayersOfEpoch part) {
 /// One arm's pictures and the numbers behind them.
 class ExplorerArm {
  public:
-  ExplorerArm(const RunData& run, FigureSet& figures) : run_(run), figures_(figures) {
+  ExplorerArm(const RunData& run, double conflict, FigureSet& figures)
+      : run_(run), figures_(figures) {
     for (const auto& [epoch, tables] : run.tables) {
       if (!tables.routing.empty()) epochs_.push_back(epoch);
     }
@@ -61,8 +67,7 @@ class ExplorerArm {
     numbers_["panels"] = Json::array();
     add("routing", &EpochTables::routing, {figures.routing_scale(), 2});
     add("topology", &EpochTables::topology, matrix_look(MatrixKind::kTopology, 1));
-    add("conflict", &EpochTables::conflict,
-        matrix_look(MatrixKind::kConflict, largest_of(run, &EpochTables::conflict)));
+    add("conflict", &EpochTables::conflict, matrix_look(MatrixKind::kConflict, conflict));
     if (run.tables.at(epochs_.back()).topology.empty()) {
       pictures_ += fill("no-topology", {{"arm", arm_title(run.arm)}});
     }
@@ -135,15 +140,19 @@ Html explorer(const ReportData& data, const std::string& first, FigureSet& figur
   std::vector<std::string> names = data.arms();
   std::stable_partition(names.begin(), names.end(),
                         [&](const std::string& name) { return name == first; });
+  std::vector<const RunData*> runs;
   for (const std::string& name : names) {
     const RunData* run = data.shown_run(name);
-    if (run == nullptr) continue;
-    const ExplorerArm arm(*run, figures);
+    if (run != nullptr) runs.push_back(run);
+  }
+  const double conflict = largest_conflict(runs);
+  for (const RunData* run : runs) {
+    const ExplorerArm arm(*run, conflict, figures);
     if (arm.empty()) continue;
     options += fill("explorer-option",
-                    {{"arm", name}, {"label", arm_title(name) + ", " + seed_name(*run)}});
+                    {{"arm", run->arm}, {"label", arm_title(run->arm) + ", " + seed_name(*run)}});
     arms += arm.html();
-    numbers["arms"][name] = arm.numbers();
+    numbers["arms"][run->arm] = arm.numbers();
   }
   if (arms.empty()) return {};
   return fill("explorer",

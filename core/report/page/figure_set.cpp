@@ -74,7 +74,7 @@ std::string routing_svg(const std::string& title, const std::string& subtitle,
   heatmap.rows = tasks;
   heatmap.rows.resize(shares.size());
   heatmap.description = preferences_in_words(shares, heatmap.rows) + ".";
-  heatmap.legend = "Share of the task's expert selections (rows sum to 1)";
+  heatmap.legend = "Share of a task's selections (rows sum to 1)";
   heatmap.largest = scale;
   heatmap.panels = {{"", shares}};
   return matrix_heatmap_svg(heatmap);

@@ -11,7 +11,12 @@ namespace cdsp::page {
 namespace {
 
 std::string number_text(double value, const MeasureStyle& style, bool sign) {
-  const std::string text = fixed_number(style.scale * value, style.decimals);
+  std::string text = fixed_number(style.scale * value, style.decimals);
+  // What rounds to nothing has no sign.
+  if (text.find_first_not_of("-0.") == std::string::npos && text.size() > 1) {
+    text.erase(0, text.find_first_not_of('-'));
+    return text;
+  }
   return sign && std::isfinite(value) && value >= 0 ? "+" + text : text;
 }
 

@@ -33,6 +33,18 @@
     return parts.join(", ") + ".";
   };
 
+  const describeMatrix = (panel, values) => {
+    let best = -1;
+    values.forEach((value, i) => {
+      const diagonal = Math.floor(i / panel.columns) === i % panel.columns;
+      if (!diagonal && value !== null && (best < 0 || value > values[best])) best = i;
+    });
+    if (best < 0) return "";
+    const row = Math.floor(best / panel.columns);
+    const shown = fixed(values[best], panel.decimals);
+    return `Largest off the diagonal: expert ${row} with expert ${best % panel.columns} (${shown}).`;
+  };
+
   const paint = (svg, panel, values, colours, subtitle) => {
     const marks = svg.querySelector('[data-part="cells"]').children;
     for (let i = 0; 2 * i + 1 < marks.length; i += 1) {
@@ -44,7 +56,8 @@
       marks[2 * i + 1].textContent = fixed(value, panel.decimals);
     }
     svg.querySelector('[data-part="subtitle"]').textContent = subtitle;
-    const words = panel.rows && values ? `${subtitle}. ${describe(panel, values)}` : `${subtitle}.`;
+    const what = panel.rows ? describe : describeMatrix;
+    const words = values === null ? `${subtitle}: there is no such file.` : `${subtitle}. ${what(panel, values)}`;
     svg.querySelector("desc").textContent = words;
     return words;
   };

@@ -8,6 +8,8 @@ Exit status 77: there is no Chromium here, so nothing was tested.
 """
 
 import base64
+import csv
+import io
 import os
 import re
 import shutil
@@ -146,11 +148,12 @@ class Report(unittest.TestCase):
         browser.evaluate("document.execCommand = () => { window.copied = document.activeElement.value; return true; }")
         browser.evaluate("document.querySelector('#results .copy').click()")
         text = browser.evaluate("new Promise((done) => setTimeout(() => done(window.copied), 50))")
-        lines = text.strip().split("\n")
-        self.assertTrue(lines[0].startswith("Arm,Seeds,Training accuracy (%)"), lines[0])
-        self.assertEqual(len(lines), 1 + browser.evaluate(
+        rows = list(csv.reader(io.StringIO(text)))
+        self.assertEqual(rows[0][:3], ["Arm", "Seeds", "Training accuracy (%)"])
+        self.assertEqual(len(rows), 1 + browser.evaluate(
             "document.querySelector('#results table').tBodies[0].rows.length"))
-        self.assertTrue(all(line.count(",") >= lines[0].count(",") for line in lines))
+        self.assertEqual({len(row) for row in rows}, {9})
+        self.assertEqual(rows[1][4], "95.14")
         self.assertIn("Copied", browser.evaluate("document.querySelector('#results .copied').textContent"))
 
     def test_no_width_overflows(self):
