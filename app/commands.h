@@ -27,5 +27,6 @@ void add_data(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_config(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_info(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_bench(CLI::App& root, const GlobalOptions& global, Action& action);
+void add_report(CLI::App& root, const GlobalOptions& global, Action& action);
 
 }  // namespace cdsp::app

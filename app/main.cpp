@@ -138,6 +138,7 @@ int main(int argc, char** argv) {
   app::add_config(root, global, action);
   app::add_info(root, global, action);
   app::add_bench(root, global, action);
+  app::add_report(root, global, action);
   tell_of_global_options(root);
 
   try {
@@ -150,7 +151,10 @@ int main(int argc, char** argv) {
     return report(wrong.empty() ? error.what() : wrong, kExitBadInput);
   }
   // A second start is worth its time only for work that multiplies matrices.
-  if (!root.got_subcommand("config") && !root.got_subcommand("data")) restart_with_fast_blas(argv);
+  if (!root.got_subcommand("config") && !root.got_subcommand("data") &&
+      !root.got_subcommand("report")) {
+    restart_with_fast_blas(argv);
+  }
   set_up_logging(global.quiet);
   return run(action);
 }

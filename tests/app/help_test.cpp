@@ -25,7 +25,8 @@ const std::vector<std::vector<std::string>> kCommands = {{},
                                                          {"config", "keys"},
                                                          {"info"},
                                                          {"bench"},
-                                                         {"bench", "step"}};
+                                                         {"bench", "step"},
+                                                         {"report"}};
 
 }  // namespace
 

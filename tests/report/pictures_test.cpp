@@ -10,37 +10,16 @@
 #include "report/routing_heatmap_svg.h"
 #include "report/terminal_heatmap.h"
 #include "report/text_table.h"
+#include "report/well_formed.h"
 #include "support/catch.h"
 
 namespace {
 
 using namespace cdsp;
 using Catch::Matchers::ContainsSubstring;
+using cdsp::test::is_well_formed;
 
 const RoutingRows kShares = {{0.5, 0.25, 0.25}, {0.0, 0.1, 0.9}};
-
-/// Every opened element is closed in turn; text and attributes hold no bare < or &.
-bool is_well_formed(const std::string& xml) {
-  static const std::regex pieces(
-      R"(<(/?)([A-Za-z]+)((?:\s+[A-Za-z:-]+="[^"<]*")*)\s*(/?)>|([^<]+))");
-  static const std::regex bare_ampersand("&(?!amp;|lt;|gt;|quot;)");
-  if (std::regex_search(xml, bare_ampersand)) return false;
-  std::vector<std::string> open;
-  size_t covered = 0;
-  for (std::sregex_iterator it(xml.begin(), xml.end(), pieces), end; it != end; ++it) {
-    covered += static_cast<size_t>(it->length());
-    const std::string name = (*it)[2];
-    if (name.empty() || (*it)[4] == "/") continue;
-    if ((*it)[1] != "/") {
-      open.push_back(name);
-    } else if (open.empty() || open.back() != name) {
-      return false;
-    } else {
-      open.pop_back();
-    }
-  }
-  return open.empty() && covered == xml.size();
-}
 
 Comparison small_comparison(const std::vector<uint64_t>& seeds) {
   Comparison comparison;

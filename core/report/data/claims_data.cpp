@@ -1,0 +1,60 @@
+#include "report/data/claims_data.h"
+
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "report/data/json_file.h"
+
+namespace cdsp::page {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+IntervalRow read_part(const Json& json) {
+  IntervalRow part;
+  part.label = json.at("name").get<std::string>();
+  part.unit = text_of(json, "unit");
+  part.values = numbers_of(json, "values");
+  part.estimate = number_of(json, "estimate");
+  part.student = interval_of(json, "interval_t");
+  part.bootstrap = interval_of(json, "interval_bootstrap");
+  const double threshold = number_of(json, "threshold");
+  if (std::isfinite(threshold)) part.threshold = threshold;
+  part.direction = text_of(json, "direction");
+  part.verdict = text_of(json, "verdict");
+  return part;
+}
+
+}  // namespace
+
+const ClaimData* ClaimsData::find(const std::string& id) const {
+  for (const ClaimData& claim : claims) {
+    if (claim.id == id) return &claim;
+  }
+  return nullptr;
+}
+
+ClaimsData read_claims(const std::filesystem::path& path) {
+  ClaimsData data;
+  read_json_file(path, [&](const Json& json) {
+    data.confidence = json.at("confidence").get<double>();
+    for (const double seed : numbers_of(json, "seeds")) {
+      data.seeds.push_back(static_cast<int64_t>(seed));
+    }
+    for (const Json& entry : json.at("claims")) {
+      ClaimData claim;
+      claim.id = entry.at("id").get<std::string>();
+      claim.title = entry.at("title").get<std::string>();
+      claim.verdict = entry.at("verdict").get<std::string>();
+      claim.sentence = text_of(entry, "sentence");
+      for (const Json& part : entry.value("parts", Json::array())) {
+        claim.parts.push_back(read_part(part));
+      }
+      data.claims.push_back(claim);
+    }
+  });
+  return data;
+}
+
+}  // namespace cdsp::page

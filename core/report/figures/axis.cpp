@@ -1,0 +1,96 @@
+#include "report/figures/axis.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "report/text_table.h"
+
+namespace cdsp {
+namespace {
+
+/// 1, 2 or 5 times a power of ten, at least `rough`.
+double round_step(double rough) {
+  const double power = std::pow(10.0, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= rough * (1 - 1e-9)) return factor * power;
+  }
+  return 10.0 * power;
+}
+
+}  // namespace
+
+Axis::Axis(const std::vector<double>& values, bool logarithmic, bool round_ends,
+           size_t wanted_ticks)
+    : logarithmic_(logarithmic) {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  for (const double value : values) {
+    if (!std::isfinite(value) || (logarithmic && value <= 0)) continue;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  if (low > high) {
+    low = logarithmic ? 0.1 : 0.0;
+    high = 1.0;
+  }
+  if (logarithmic) {
+    logarithmic_ticks(low, high, round_ends);
+  } else {
+    linear_ticks(low, high, round_ends, wanted_ticks);
+  }
+}
+
+void Axis::linear_ticks(double low, double high, bool round_ends, size_t wanted) {
+  if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
+    // One value: room to either side, so that it lies in the middle.
+    const double room = std::max(std::abs(high) * 0.1, 1e-3);
+    low -= room;
+    high += room;
+  }
+  const double step = round_step((high - low) / static_cast<double>(wanted));
+  if (round_ends) {
+    low = std::floor(low / step + 1e-9) * step;
+    high = std::ceil(high / step - 1e-9) * step;
+  }
+  low_ = low;
+  high_ = high;
+  const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+  const auto last = static_cast<int64_t>(std::floor(high / step + 1e-9));
+  for (auto n = static_cast<int64_t>(std::ceil(low / step - 1e-9)); n <= last; ++n) {
+    const double value = static_cast<double>(n) * step;
+    ticks_.push_back({value, fixed_number(n == 0 ? 0.0 : value, decimals)});
+  }
+}
+
+void Axis::logarithmic_ticks(double low, double high, bool round_ends) {
+  low_ = std::log10(low);
+  high_ = std::log10(high);
+  if (round_ends || high_ - low_ < 1e-9) {
+    low_ = std::floor(low_ + 1e-9);
+    high_ = std::max(std::ceil(high_ - 1e-9), low_ + 1);
+  }
+  // No more than about six labels.
+  const auto stride = std::max<int64_t>(1, static_cast<int64_t>(std::ceil((high_ - low_) / 6)));
+  for (auto power = static_cast<int64_t>(std::ceil(low_ - 1e-9));
+       static_cast<double>(power) <= high_ + 1e-9; power += stride) {
+    const double value = std::pow(10.0, static_cast<double>(power));
+    ticks_.push_back({value, short_number(value)});
+  }
+}
+
+double Axis::position(double value) const {
+  if (logarithmic_) value = value > 0 ? std::log10(value) : std::nan("");
+  return (value - low_) / (high_ - low_);
+}
+
+std::string short_number(double value, int digits) {
+  if (!std::isfinite(value)) return "-";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*g", digits, value);
+  const double size = std::abs(value);
+  if (size >= 1e4 && size < 1e7) std::snprintf(text, sizeof text, "%.0f", value);
+  return text;
+}
+
+}  // namespace cdsp
