@@ -23,6 +23,7 @@ using Action = std::function<int()>;
 void add_train(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_blind_eval(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_compare(CLI::App& root, const GlobalOptions& global, Action& action);
+void add_verification(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_data(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_config(CLI::App& root, const GlobalOptions& global, Action& action);
 void add_info(CLI::App& root, const GlobalOptions& global, Action& action);

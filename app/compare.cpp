@@ -1,4 +1,4 @@
-// cdsp compare: variants side by side.
+// cdsp compare: the arms of a suite, or one config at several values of a key.
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -12,88 +12,236 @@
 #include "app/output.h"
 #include "app/signals.h"
 #include "base/atomic_file.h"
+#include "base/error.h"
+#include "experiment/ablation.h"
 #include "experiment/compare_baselines.h"
+#include "experiment/comparison_files.h"
+#include "experiment/run_process.h"
+#include "report/ablation_table.h"
 #include "report/comparison_table.h"
+#include "report/queue_progress.h"
 #include "report/routing_heatmap_svg.h"
+#include "report/run_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
 namespace fs = std::filesystem;
 
-struct CompareArguments {
-  std::string suite = "configs/paper", seeds = "0", out = "runs/compare";
-  std::vector<std::string> overrides;
+/// What both kinds of comparison understand.
+struct QueueArguments {
+  std::string seeds = "0", out, jobs = "auto";
+  std::vector<std::string> overrides, from;
+  bool dry_run = false;
 };
 
-/// The comparison's files by name, in the order to list them.
-std::vector<std::pair<fs::path, std::string>> files_of(const Comparison& comparison,
-                                                       const fs::path& out) {
-  return {{out / "comparison.md", comparison_markdown(comparison)},
-          {out / "comparison.json", comparison_json(comparison).dump(1) + "\n"},
-          {out / "comparison.csv", comparison_csv(comparison)},
-          {out / "routing.svg", routing_heatmap_svg(comparison_heatmaps(comparison))}};
+struct CompareArguments : QueueArguments {
+  std::string suite = "configs/paper";
+};
+
+struct AblationArguments : QueueArguments {
+  std::string config, key, values, study;
+};
+
+int64_t requested_jobs(const std::string& text) {
+  if (text == "auto") return 0;
+  const bool digits = !text.empty() && text.size() <= 4 &&
+                      text.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || std::stoll(text) < 1)
+    throw InputError("--jobs: found '" + text + "'; allowed: auto or a number from 1 to 9999");
+  return std::stoll(text);
 }
 
-int compare_baselines(const CompareArguments& arguments, const GlobalOptions& global) {
-  CompareOptions options;
-  options.suite = arguments.suite;
+/// The options that all comparisons share, from the command line into the library's words.
+template <class Options>
+Options shared_options(const QueueArguments& arguments) {
+  Options options;
   options.seeds = parse_seeds(arguments.seeds);
   options.overrides = arguments.overrides;
   options.out = arguments.out;
-  options.stop = &note_stop_signals();
-  const auto observer = make_observer(global);
-  const auto comparison = cdsp::compare_baselines(options, *observer);
-  if (!comparison) {
-    spdlog::warn("stopped before the end; go on with the same command: {}",
-                 command_text(global.command_line));
-    return exit_code_of_stop();
-  }
-  std::string written = "\n";
-  for (const auto& [path, content] : files_of(*comparison, options.out)) {
-    write_file_atomically(path, content);
-    written += "written: " + path.string() + "\n";
-  }
+  options.from.assign(arguments.from.begin(), arguments.from.end());
+  options.jobs = requested_jobs(arguments.jobs);
+  return options;
+}
+
+std::unique_ptr<QueueObserver> queue_observer(const GlobalOptions& global) {
+  if (global.quiet) return std::make_unique<QueueObserver>();
+  return std::make_unique<QueueProgress>(progress_on_stderr());
+}
+
+int show_plan(const RunPlan& plan, int64_t jobs, const GlobalOptions& global) {
+  const JobShare share = share_cores(plan.runs, jobs, cores_of_this_process());
   if (global.json) {
-    print_result(comparison_json(*comparison));
+    print_result(plan_json(plan, share));
   } else {
-    print_result(comparison_text(*comparison) + "\n" +
-                 comparison_heatmap_text(*comparison, result_terminal()) + written);
+    print_result(plan_text(plan, share));
   }
   return 0;
 }
 
-void add_baselines(CLI::App& parent, const GlobalOptions& global, Action& action) {
-  auto* command = parent.add_subcommand(
-      "baselines", "Baseline, blind baseline and CDSP: trains what is missing, then the table");
-  command->footer(
-      "Finished runs in --out are taken as they are, unfinished ones continued.\n\n"
-      "Example: three seeds on images that the program draws itself\n"
-      "  cdsp compare baselines --suite configs/smoke --seeds 0..2 --out runs/smoke");
-  auto arguments = std::make_shared<CompareArguments>();
-  command
-      ->add_option("--suite", arguments->suite,
-                   "Folder with baseline.yaml, blind.yaml and cdsp.yaml")
-      ->capture_default_str()
-      ->type_name("DIR");
-  command->add_option("--seeds", arguments->seeds, "Seeds, as in 0,3,5..9")
+int stopped(const GlobalOptions& global) {
+  spdlog::warn("stopped before the end; go on with the same command: {}",
+               command_text(global.command_line));
+  return exit_code_of_stop();
+}
+
+/// What was written, and how the report of it is made.
+std::string closing_lines(const std::vector<fs::path>& files, const fs::path& out,
+                          const GlobalOptions& global) {
+  std::string text = "\n";
+  for (const fs::path& file : files) text += "written: " + file.string() + "\n";
+  return text + "next: " + command_text({global.command_line.front(), "report", out.string()}) +
+         "\n";
+}
+
+int compare_baselines(const CompareArguments& arguments, const GlobalOptions& global) {
+  auto options = shared_options<CompareOptions>(arguments);
+  options.suite = arguments.suite;
+  if (arguments.dry_run) return show_plan(plan_comparison(options), options.jobs, global);
+  options.stop = &note_stop_signals();
+  const auto observer = queue_observer(global);
+  const auto comparison = cdsp::compare_baselines(options, launch_processes(), *observer);
+  if (!comparison) return stopped(global);
+
+  std::vector<fs::path> files = write_comparison(*comparison, options.out);
+  write_file_atomically(options.out / "comparison.md", comparison_markdown(*comparison));
+  write_file_atomically(options.out / "routing.svg",
+                        routing_heatmap_svg(comparison_heatmaps(*comparison)));
+  files.insert(files.begin(), options.out / "comparison.md");
+  files.push_back(options.out / "routing.svg");
+  if (global.json) {
+    print_result(comparison_json(*comparison, options.out));
+  } else {
+    print_result(comparison_text(*comparison) + "\n" +
+                 comparison_heatmap_text(*comparison, result_terminal()) +
+                 closing_lines(files, options.out, global));
+  }
+  return 0;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+AblationStudy requested_study(const AblationArguments& arguments) {
+  AblationStudy study;
+  if (!arguments.study.empty()) study = load_study(arguments.study);
+  if (!arguments.config.empty()) study.config = arguments.config;
+  if (!arguments.key.empty()) study.key = arguments.key;
+  if (!arguments.values.empty()) study.values = split(arguments.values);
+  if (study.key.empty()) throw InputError("--key: a config key is needed, or a --study");
+  if (study.values.empty()) throw InputError("--values: are needed, as in 0,1,10, or a --study");
+  if (study.config.empty()) study.config = "configs/paper/cdsp.yaml";
+  return study;
+}
+
+int ablation(const AblationArguments& arguments, const GlobalOptions& global) {
+  auto options = shared_options<AblationOptions>(arguments);
+  options.study = requested_study(arguments);
+  if (options.out.empty()) options.out = fs::path("runs") / ("ablation-" + options.study.key);
+  if (arguments.dry_run) return show_plan(plan_ablation(options), options.jobs, global);
+  options.stop = &note_stop_signals();
+  const auto observer = queue_observer(global);
+  const auto result = run_ablation(options, launch_processes(), *observer);
+  if (!result) return stopped(global);
+
+  std::vector<fs::path> files = write_ablation(*result, options.out);
+  files.insert(files.begin(), options.out / "ablation.md");
+  write_file_atomically(files.front(), ablation_markdown(*result));
+  if (global.json) {
+    print_result(ablation_json(*result, options.out));
+  } else {
+    print_result(ablation_text(*result, result_terminal()) +
+                 closing_lines(files, options.out, global));
+  }
+  return 0;
+}
+
+void add_queue_options(CLI::App& command, QueueArguments& arguments, const std::string& out_help) {
+  command.add_option("--seeds", arguments.seeds, "Seeds, as in 0,3,5..9")
       ->capture_default_str()
       ->type_name("LIST");
-  add_set_option(*command, arguments->overrides);
-  command->add_option("--out", arguments->out, "Folder of the runs and the tables")
-      ->capture_default_str()
+  add_set_option(command, arguments.overrides);
+  command.add_option("--out", arguments.out, out_help)->capture_default_str()->type_name("DIR");
+  command
+      .add_option("--from", arguments.from,
+                  "Finished runs to use where --out has none: run folders, or folders of runs")
       ->type_name("DIR");
+  command
+      .add_option("--jobs", arguments.jobs,
+                  "Runs side by side, the cores shared among them; auto = one a core, on a GPU one")
+      ->capture_default_str()
+      ->type_name("N");
+  command.add_flag("--dry-run", arguments.dry_run,
+                   "Print what would be trained, continued and reused, and do nothing");
+}
+
+void add_baselines(CLI::App& parent, const GlobalOptions& global, Action& action) {
+  auto* command = parent.add_subcommand(
+      "baselines", "The arms of a suite: trains what is missing, then tables, claims, experiments");
+  command->footer(
+      "Finished runs in --out are taken as they are, unfinished ones continued; a run of another "
+      "config, data or program version is an error that names the difference.\n\n"
+      "Example: three seeds on images that the program draws itself; the paper with its controls\n"
+      "  cdsp compare baselines --suite configs/smoke --seeds 0..2 --out runs/smoke\n"
+      "  cdsp compare baselines --suite configs/paper-controls.yaml --seeds 0..9 --dry-run");
+  auto arguments = std::make_shared<CompareArguments>();
+  arguments->out = "runs/compare";
+  command
+      ->add_option("--suite", arguments->suite,
+                   "Folder with baseline.yaml, blind.yaml, cdsp.yaml and any further arms, or a "
+                   "file that lists arms")
+      ->capture_default_str()
+      ->type_name("DIR|FILE");
+  add_queue_options(*command, *arguments, "Folder of the runs and the tables");
   command->callback([arguments, &global, &action] {
     action = [arguments, &global] { return compare_baselines(*arguments, global); };
+  });
+}
+
+void add_ablation(CLI::App& parent, const GlobalOptions& global, Action& action) {
+  auto* command = parent.add_subcommand(
+      "ablation", "One config with one key at several values: separation, sparsity, accuracy");
+  command->footer(
+      "Example:\n"
+      "  cdsp compare ablation --key conflict.lambda --values 0,1,10,100 --config "
+      "configs/smoke/cdsp.yaml --out runs/lambda\n"
+      "  cdsp compare ablation --study configs/ablations/lambda.yaml --seeds 0..4");
+  auto arguments = std::make_shared<AblationArguments>();
+  command
+      ->add_option("--study", arguments->study,
+                   "Study file (YAML) with config, key and values; the options here go on top")
+      ->type_name("FILE");
+  command
+      ->add_option("--config", arguments->config,
+                   "Config file (YAML) (default: configs/paper/cdsp.yaml)")
+      ->type_name("FILE");
+  command->add_option("--key", arguments->key, "The config key")->type_name("KEY");
+  command->add_option("--values", arguments->values, "Its values, separated by commas")
+      ->type_name("LIST");
+  add_queue_options(*command, *arguments,
+                    "Folder of the runs and the tables (default: runs/ablation-KEY)");
+  command->callback([arguments, &global, &action] {
+    action = [arguments, &global] { return ablation(*arguments, global); };
   });
 }
 
 }  // namespace
 
 void add_compare(CLI::App& root, const GlobalOptions& global, Action& action) {
-  auto* command = root.add_subcommand("compare", "Train and tabulate several variants");
+  auto* command = root.add_subcommand("compare", "Train and tabulate several arms or values");
   command->require_subcommand(1);
   command->footer("Example:\n  cdsp compare baselines --suite configs/smoke --out runs/smoke");
   add_baselines(*command, global, action);
+  add_ablation(*command, global, action);
 }
 
 }  // namespace cdsp::app

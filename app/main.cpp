@@ -134,6 +134,7 @@ int main(int argc, char** argv) {
   app::add_train(root, global, action);
   app::add_blind_eval(root, global, action);
   app::add_compare(root, global, action);
+  app::add_verification(root, global, action);
   app::add_data(root, global, action);
   app::add_config(root, global, action);
   app::add_info(root, global, action);
@@ -151,8 +152,8 @@ int main(int argc, char** argv) {
     return report(wrong.empty() ? error.what() : wrong, kExitBadInput);
   }
   // A second start is worth its time only for work that multiplies matrices.
-  if (!root.got_subcommand("config") && !root.got_subcommand("data") &&
-      !root.got_subcommand("report")) {
+  const auto chosen = [&root](const char* name) { return root.got_subcommand(name); };
+  if (!chosen("config") && !chosen("data") && !chosen("report") && !chosen("verify")) {
     restart_with_fast_blas(argv);
   }
   set_up_logging(global.quiet);

@@ -21,6 +21,7 @@ enum class RandomPurpose : uint32_t {
   kGlyphs = 4,
   kBootstrap = 5,
   kLinearProbe = 6,
+  kTheory = 7,
   kTest = 1000,
 };
 

@@ -132,9 +132,12 @@ double accuracy(SoftmaxRegression& model, const TaskView& view) {
   return static_cast<double>(right) / static_cast<double>(view.count);
 }
 
-void train(SoftmaxRegression& model, const TaskView& view, int64_t epochs, RandomStream& stream) {
+/// `tell` is called with the share of this task's training that is done.
+void train(SoftmaxRegression& model, const TaskView& view, int64_t epochs, RandomStream& stream,
+           const std::function<void(double)>& tell) {
   const int64_t steps_per_epoch = (view.count + kBatchSize - 1) / kBatchSize;
   const double steps = static_cast<double>(epochs * steps_per_epoch);
+  const int64_t steps_between_tells = std::max<int64_t>(1, epochs * steps_per_epoch / 100);
   int64_t done = 0;
   for (int64_t epoch = 0; epoch < epochs; ++epoch) {
     const std::vector<int64_t> order = stream.permutation(view.count);
@@ -145,6 +148,7 @@ void train(SoftmaxRegression& model, const TaskView& view, int64_t epochs, Rando
         model.accumulate(view.pixels + sample * view.features, view.labels[sample]);
       }
       model.step(last - first, kLearningRate * (1.0 - static_cast<double>(done++) / steps));
+      if (done % steps_between_tells == 0) tell(static_cast<double>(done) / steps);
     }
   }
 }
@@ -152,7 +156,7 @@ void train(SoftmaxRegression& model, const TaskView& view, int64_t epochs, Rando
 }  // namespace
 
 LinearProbeResult linear_probe(const Dataset& dataset, int64_t classes, int64_t epochs,
-                               uint64_t seed) {
+                               uint64_t seed, const std::function<bool(double share)>& keep_going) {
   if (classes < 1 || epochs < 1) {
     throw InputError("linear probe: classes = " + std::to_string(classes) +
                      " and epochs = " + std::to_string(epochs) + " must both be at least 1");
@@ -166,7 +170,11 @@ LinearProbeResult linear_probe(const Dataset& dataset, int64_t classes, int64_t 
     }
     SoftmaxRegression model(train_view.features, classes);
     RandomStream stream(seed, RandomPurpose::kLinearProbe, static_cast<uint64_t>(task));
-    train(model, train_view, epochs, stream);
+    train(model, train_view, epochs, stream, [&](double share) {
+      const double done = static_cast<double>(task) + share;
+      if (keep_going && !keep_going(done / static_cast<double>(dataset.train.tasks())))
+        throw WorkError("linear probe interrupted");
+    });
     result.test_accuracy.push_back(accuracy(model, test_view));
     result.train_accuracy.push_back(accuracy(model, train_view));
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "data/dataset.h"
@@ -18,9 +19,11 @@ struct LinearProbeResult {
 };
 
 /// `classes`: labels are in [0, classes). `epochs`: passes over each task's training images; 20 are
-/// enough for 60,000 images. Throws InputError if epochs or classes are not positive or a task has
-/// no images.
+/// enough for 60,000 images. `keep_going` is told the share done, from 0 to 1, some hundred times,
+/// and stops the work by returning false (WorkError). Throws InputError if epochs or classes are
+/// not positive or a task has no images.
 LinearProbeResult linear_probe(const Dataset& dataset, int64_t classes, int64_t epochs,
-                               uint64_t seed);
+                               uint64_t seed,
+                               const std::function<bool(double share)>& keep_going = {});
 
 }  // namespace cdsp

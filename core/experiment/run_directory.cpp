@@ -12,6 +12,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "experiment/fingerprint.h"
 #include "train/runtime.h"
 
 namespace cdsp {
@@ -134,7 +135,9 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["parameters"] = record.parameters;
   json["device"] = record.device;
   json["threads"] = record.threads;
+  json["config_fingerprint"] = config_fingerprint(config);
   json["data_fingerprint"] = record.data_fingerprint;
+  json["results_version"] = kResultsVersion;
   json["start"] = record.start;
   json["wall_seconds"] = record.wall_seconds;
   json["resumed"] = record.resumed;
@@ -159,6 +162,8 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
     json.at("device").get_to(record.device);
     json.at("threads").get_to(record.threads);
     json.at("data_fingerprint").get_to(record.data_fingerprint);
+    record.config_fingerprint = json.value("config_fingerprint", record.config_fingerprint);
+    record.results_version = json.value("results_version", record.results_version);
     return record;
   } catch (const nlohmann::json::exception& error) {
     throw InputError(path.string() + ": is not a run record of cdsp: " + error.what());
@@ -175,23 +180,13 @@ RunState inspect_run(const fs::path& directory, const Config& config,
     }
     return RunState::kAbsent;
   }
-  const auto found = flatten(load_config(directory / "config.yaml"));
-  const auto wanted = flatten(config);
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (changes_speed_only(wanted[i].first)) continue;
-    if (found[i] != wanted[i]) {
-      throw InputError(directory.string() + ": holds a run with " + wanted[i].first + ": " +
-                       found[i].second + ", this one wants " + wanted[i].second +
-                       "; choose another --out or remove that folder");
-    }
-  }
+  const Config found = load_config(directory / "config.yaml");
   const auto record = read_run_record(directory);
-  if (!record) return RunState::kUnfinished;
-  if (record->data_fingerprint != data_fingerprint) {
-    throw InputError(directory.string() + ": holds a run on other data (fingerprint " +
-                     record->data_fingerprint + ", now " + data_fingerprint +
-                     "); choose another --out");
+  if (const auto mismatch = mismatch_of_run(found, record, config, data_fingerprint)) {
+    throw InputError(directory.string() + ": holds a run " + *mismatch +
+                     "; choose another --out or remove that folder");
   }
+  if (!record) return RunState::kUnfinished;
   return record->status == "finished" ? RunState::kFinished : RunState::kUnfinished;
 }
 

@@ -60,6 +60,10 @@ struct RunRecord {
   std::string device;
   int64_t threads = 0;
   std::string data_fingerprint;
+  /// Written by write_run_record from the config and this program; empty and 1 where a run.json of
+  /// before does not have them.
+  std::string config_fingerprint;
+  int64_t results_version = 1;
 };
 
 void write_run_record(const RunDirectory& directory, const Config& config, const RunRecord& record);
@@ -73,7 +77,8 @@ bool changes_speed_only(const std::string& key);
 std::string utc_now();
 
 /// Whether the folder holds a finished run of exactly this config. Throws InputError naming the
-/// first key that differs if it holds a run of another config or data.
+/// run, the first thing that differs and both values if it holds a run of another config, of other
+/// data, or of a program with other numbers.
 enum class RunState { kAbsent, kUnfinished, kFinished };
 RunState inspect_run(const std::filesystem::path& directory, const Config& config,
                      const std::string& data_fingerprint);

@@ -1,6 +1,5 @@
 #include "experiment/run_files.h"
 
-#include <cmath>
 #include <cstdio>
 #include <numeric>
 
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
+#include "base/json_number.h"
 #include "eval/routing_measures.h"
 #include "eval/topology_measures.h"
 #include "model/topology.h"
@@ -33,11 +33,6 @@ std::string epoch_file(int64_t epoch, const char* ending) {
 CsvRow with_experts(CsvRow row, size_t experts) {
   for (size_t e = 0; e < experts; ++e) row.add("expert_" + std::to_string(e));
   return row;
-}
-
-/// JSON has no NaN: what is not defined is null.
-nlohmann::json number_json(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
 }
 
 }  // namespace

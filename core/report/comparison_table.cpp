@@ -1,6 +1,7 @@
 #include "report/comparison_table.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "report/terminal_heatmap.h"
 #include "report/text_table.h"
@@ -8,25 +9,16 @@
 namespace cdsp {
 namespace {
 
-constexpr const char* kVariants[] = {"baseline", "blind", "cdsp"};
 constexpr const char* kLinearName = "linear softmax";
 constexpr const char* kReading =
-    "Accuracies in per cent; mean ± sample standard deviation over seeds. Train: over the last "
-    "epoch's "
-    "steps, while learning. Test: told the task, except for variant blind, which is never told. "
-    "Gap: test "
-    "accuracy minus the baseline's of the same seed. Blind: test images with the task withheld; "
-    "drop: what "
-    "that costs. Separation index: layer 0, in bits, positive when the first two tasks share "
-    "experts and "
-    "the third does not (three tasks only). Linear softmax: one softmax regression on pixels for "
-    "each task.";
-
-std::string spread_text(const Spread& spread, double scale, int decimals, bool with_sign = false) {
-  const std::string mean = fixed_number(scale * spread.mean, decimals);
-  const std::string sign = with_sign && scale * spread.mean >= 0.0 ? "+" : "";
-  return sign + mean + (spread.std ? " ± " + fixed_number(scale * *spread.std, decimals) : "");
-}
+    "Mean ± sample standard deviation over seeds, then Student's 95 % interval of the mean; "
+    "accuracies and gaps in per cent. Train: over the last epoch's steps, while learning, which is "
+    "what the paper prints; published: its Table A2, under the coarse labels of the released code. "
+    "Test: told the task, except for variant blind, which is never told. Gap: the arm minus the "
+    "baseline of the same seed. Blind: test images with the task withheld; drop: what that costs. "
+    "Separation index: layer 0, in bits, positive when the first two tasks share experts and the "
+    "third does not (three tasks only). Same route: tokens of layer 0 whose experts stay the same "
+    "without the task. Linear softmax: one softmax regression on pixels for each task.";
 
 double mean_over_images(const std::vector<double>& accuracy, const std::vector<double>& images) {
   double correct = 0.0, count = 0.0;
@@ -37,33 +29,72 @@ double mean_over_images(const std::vector<double>& accuracy, const std::vector<d
   return correct / count;
 }
 
+std::vector<std::string> arm_names(const Comparison& comparison) {
+  std::vector<std::string> names;
+  for (const ComparedRun& run : comparison.runs) {
+    if (names.empty() || names.back() != run.arm) names.push_back(run.arm);
+  }
+  return names;
+}
+
+const PublishedFigures* published_for(const std::string& arm) {
+  for (const PublishedFigures& figures : published_figures()) {
+    if (arm == figures.arm) return &figures;
+  }
+  return nullptr;
+}
+
 TextTable results_table(const Comparison& comparison) {
-  TextTable table({"variant", "train loss", "test loss", "train acc.", "test acc.", "gap",
-                   "blind acc.", "drop", "separation", "sep. blind"});
-  for (const char* variant : kVariants) {
-    const auto cell = [&](double ComparedRun::*measure, double scale, int decimals) {
-      return spread_text(spread_over_seeds(comparison, variant, measure), scale, decimals);
+  TextTable table({"Table A2", "train loss", "published", "train acc.", "published", "train gap",
+                   "test loss", "test acc.", "95 %", "test gap"});
+  for (const std::string& arm : arm_names(comparison)) {
+    const auto over = [&](const char* measure) {
+      return spread_over_seeds(comparison.runs, arm, measure);
     };
-    const Spread gap = gap_to_baseline(comparison, variant, &ComparedRun::test_accuracy);
-    table.add_row({variant, cell(&ComparedRun::train_loss, 1, 4),
-                   cell(&ComparedRun::test_loss, 1, 4), cell(&ComparedRun::train_accuracy, 100, 2),
-                   cell(&ComparedRun::test_accuracy, 100, 2),
-                   std::string(variant) == "baseline" ? "-" : spread_text(gap, 100, 2, true),
-                   cell(&ComparedRun::blind_accuracy, 100, 2),
-                   cell(&ComparedRun::blind_accuracy_drop, 100, 2),
-                   cell(&ComparedRun::separation_index, 1, 3),
-                   cell(&ComparedRun::blind_separation_index, 1, 3)});
+    const auto gap = [&](const char* measure) {
+      return arm == "baseline" ? std::string("-") : spread_text(over(measure), 100, 2, true);
+    };
+    const PublishedFigures* published = published_for(arm);
+    table.add_row(
+        {arm, spread_text(over("train_loss"), 1, 4),
+         published ? fixed_number(published->loss, 4) : "-",
+         spread_text(over("train_accuracy"), 100, 2),
+         published ? per_cent(published->accuracy) : "-", gap("train_accuracy_gap_to_baseline"),
+         spread_text(over("test_loss"), 1, 4), spread_text(over("test_accuracy"), 100, 2),
+         interval_text(over("test_accuracy"), 100, 2), gap("test_accuracy_gap_to_baseline")});
   }
   const double train = mean_over_images(comparison.linear.train_accuracy, comparison.train_images);
   const double test = mean_over_images(comparison.linear.test_accuracy, comparison.test_images);
-  Spread gap;
-  gap.mean = test - spread_over_seeds(comparison, "baseline", &ComparedRun::test_accuracy).mean;
-  table.add_row({kLinearName, "-", "-", per_cent(train), per_cent(test),
-                 spread_text(gap, 100, 2, true), "-", "-", "-", "-"});
+  const auto gap_of = [&](double accuracy, const char* measure) {
+    Spread gap;
+    gap.mean = accuracy - spread_over_seeds(comparison.runs, "baseline", measure).mean;
+    return spread_text(gap, 100, 2, true);
+  };
+  table.add_row({kLinearName, "-", "-", per_cent(train), "-", gap_of(train, "train_accuracy"), "-",
+                 per_cent(test), "-", gap_of(test, "test_accuracy")});
   return table;
 }
 
-/// One line for each variant and kind of accuracy, one column for each task.
+TextTable routing_table(const Comparison& comparison) {
+  TextTable table({"routing", "blind acc.", "drop", "separation", "95 %", "sep. blind", "95 %",
+                   "NMI", "NMI blind", "same route", "sparsity"});
+  for (const std::string& arm : arm_names(comparison)) {
+    const auto over = [&](const char* measure) {
+      return spread_over_seeds(comparison.runs, arm, measure);
+    };
+    table.add_row(
+        {arm, spread_text(over("blind_accuracy"), 100, 2),
+         spread_text(over("blind_accuracy_drop"), 100, 2),
+         spread_text(over("separation_index"), 1, 3), interval_text(over("separation_index"), 1, 3),
+         spread_text(over("blind_separation_index"), 1, 3),
+         interval_text(over("blind_separation_index"), 1, 3), spread_text(over("nmi"), 1, 3),
+         spread_text(over("blind_nmi"), 1, 3), spread_text(over("route_consistency"), 100, 1),
+         spread_text(over("alpha_sparsity"), 1, 2)});
+  }
+  return table;
+}
+
+/// One line for each arm and kind of accuracy, one column for each task.
 TextTable task_table(const Comparison& comparison) {
   std::vector<std::string> heading = {"accuracy by task"};
   heading.insert(heading.end(), comparison.tasks.begin(), comparison.tasks.end());
@@ -77,14 +108,14 @@ TextTable task_table(const Comparison& comparison) {
     for (size_t task = 0; task < comparison.tasks.size(); ++task) row.push_back(cell(task));
     table.add_row(row);
   };
-  for (const char* variant : kVariants) {
+  for (const std::string& arm : arm_names(comparison)) {
     for (const Kind& kind : {Kind{"train", &ComparedRun::task_train_accuracy},
                              Kind{"test", &ComparedRun::task_test_accuracy},
                              Kind{"task withheld", &ComparedRun::task_blind_accuracy}}) {
-      add(std::string(variant) + ", " + kind.name, [&](size_t task) {
+      add(arm + ", " + kind.name, [&](size_t task) {
         std::vector<double> values;
         for (const ComparedRun& run : comparison.runs) {
-          if (run.variant == variant) values.push_back((run.*kind.values)[task]);
+          if (run.arm == arm) values.push_back((run.*kind.values)[task]);
         }
         return spread_text(spread_of(values), 100, 2);
       });
@@ -101,15 +132,15 @@ std::string seeds_text(const Comparison& comparison) {
   std::string text;
   int64_t count = 0;
   for (const ComparedRun& run : comparison.runs) {
-    if (run.variant != kVariants[0]) continue;
+    if (run.arm != comparison.runs.front().arm) continue;
     text += (text.empty() ? "" : ", ") + std::to_string(run.seed);
     ++count;
   }
   return (count == 1 ? "seed " : "seeds ") + text;
 }
 
-std::string panel_name(const std::string& variant) {
-  return variant == "blind" ? "blind baseline" : variant == "cdsp" ? "CDSP" : variant;
+std::string panel_name(const std::string& arm) {
+  return arm == "blind" ? "blind baseline" : arm == "cdsp" ? "CDSP" : arm;
 }
 
 std::string images_text(const Comparison& comparison) {
@@ -124,16 +155,29 @@ std::string images_text(const Comparison& comparison) {
 
 }  // namespace
 
+std::string spread_text(const Spread& spread, double scale, int decimals, bool with_sign) {
+  const std::string mean = fixed_number(scale * spread.mean, decimals);
+  const std::string sign = with_sign && scale * spread.mean >= 0.0 ? "+" : "";
+  return sign + mean + (spread.std ? " ± " + fixed_number(scale * *spread.std, decimals) : "");
+}
+
+std::string interval_text(const Spread& spread, double scale, int decimals) {
+  if (!spread.interval) return "-";
+  return "[" + fixed_number(scale * spread.interval->low, decimals) + ", " +
+         fixed_number(scale * spread.interval->high, decimals) + "]";
+}
+
 std::string comparison_text(const Comparison& comparison) {
   return seeds_text(comparison) + "; " + images_text(comparison) + "\n\n" +
-         results_table(comparison).text() + "\n" + task_table(comparison).text();
+         results_table(comparison).text() + "\n" + routing_table(comparison).text() + "\n" +
+         task_table(comparison).text();
 }
 
 std::string comparison_markdown(const Comparison& comparison) {
-  return "# Baseline, blind baseline and CDSP side by side\n\n" + seeds_text(comparison) + "; " +
+  return "# The arms of " + comparison.suite + " side by side\n\n" + seeds_text(comparison) + "; " +
          images_text(comparison) + ".\n\n" + results_table(comparison).markdown() + "\n" +
-         task_table(comparison).markdown() + "\n" + kReading +
-         "\n\n![Routing heatmaps of the three variants](routing.svg)\n";
+         routing_table(comparison).markdown() + "\n" + task_table(comparison).markdown() + "\n" +
+         kReading + "\n\n![Routing heatmaps of the arms](routing.svg)\n";
 }
 
 HeatmapPicture comparison_heatmaps(const Comparison& comparison) {
@@ -145,7 +189,7 @@ HeatmapPicture comparison_heatmaps(const Comparison& comparison) {
                      ": told the task (informed) and with the task withheld (blind)";
   for (const ComparedRun& run : comparison.runs) {
     if (run.seed != seed) continue;
-    const std::string name = panel_name(run.variant);
+    const std::string name = panel_name(run.arm);
     picture.panels.push_back({name + ", informed", run.informed_routing.front()});
     picture.panels.push_back({name + ", blind", run.blind_routing.front()});
   }

@@ -21,10 +21,11 @@
 namespace cdsp {
 namespace {
 
-int64_t cores_of_this_process() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
-  return std::max(1u, std::thread::hardware_concurrency());
+/// OMP_NUM_THREADS, or `most` where it is not set, no number, or more.
+int64_t threads_of_environment(int64_t most) {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  const int64_t asked = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+  return asked > 0 ? std::min(asked, most) : most;
 }
 
 std::string cpu_instructions() {
@@ -46,6 +47,12 @@ Function find_symbol(const char* name) {
 
 }  // namespace
 
+int64_t cores_of_this_process() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
 int64_t cuda_device_count() {
   return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
 }
@@ -65,7 +72,7 @@ at::Device resolve_device(const std::string& text) {
 }
 
 int64_t use_threads(int64_t threads) {
-  if (threads == 0) threads = cores_of_this_process();
+  if (threads == 0) threads = threads_of_environment(cores_of_this_process());
   at::set_num_threads(static_cast<int>(threads));
   // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of
   // its own.

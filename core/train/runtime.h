@@ -17,8 +17,11 @@ at::Device resolve_device(const std::string& text);
 /// Number of CUDA devices that LibTorch can use; 0 on a build without CUDA.
 int64_t cuda_device_count();
 
-/// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on. Returns the
-/// number.
+/// Cores that this process may run on, at least 1.
+int64_t cores_of_this_process();
+
+/// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on, or as few as
+/// OMP_NUM_THREADS says: so processes side by side are given their share. Returns the number.
 int64_t use_threads(int64_t threads);
 
 /// Keeps freed memory in the process. A training step frees and takes tensors of several MB

@@ -1,5 +1,6 @@
-// cdsp compare baselines and cdsp blind-eval from end to end.
+// cdsp compare and cdsp blind-eval from end to end.
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -38,34 +39,56 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
   const std::vector<std::string> compare = {"compare", "baselines", "--suite", ".", "--out", "out"};
   const fs::path out = folder.path() / "out";
 
+  // A dry run says what it would do, and does nothing.
+  auto dry = compare;
+  dry.insert(dry.end(), {"--seeds", "0,1", "--jobs", "4", "--dry-run"});
+  const auto plan = run_program_in(inside, dry);
+  CHECK(plan.exit_code == 0);
+  CHECK_THAT(plan.output, ContainsSubstring("6 runs: 6 to train, 4 side by side"));
+  CHECK(plan.output.find("by the runs timed") == std::string::npos);
+  CHECK_FALSE(fs::exists(out));
+
   const auto first = run_program_in(inside, compare);
   INFO(first.errors);
   REQUIRE(first.exit_code == 0);
-  for (const char* text : {"baseline", "blind", "cdsp", "linear softmax", "separation", "forced"}) {
+  for (const char* text : {"baseline", "blind", "cdsp", "linear softmax", "separation", "Table A2",
+                           "95.14", "cdsp report out", "forced"}) {
+    CAPTURE(text);
     const bool shown = first.output.find(text) != std::string::npos;
     CHECK(shown == (std::string(text) != "forced"));
   }
-  for (const char* name : {"comparison.json", "comparison.csv", "comparison.md", "routing.svg"}) {
+  for (const char* name :
+       {"comparison.json", "comparison.csv", "comparison.md", "claims.json", "routing.svg"}) {
     CHECK(fs::is_regular_file(out / name));
     CHECK_THAT(first.output, ContainsSubstring(std::string("out/") + name));
   }
+  CHECK(fs::is_regular_file(out / "linear.json"));
+  CHECK(fs::is_regular_file(out / "experiments" / "1_emergent_modularity" / "experiment.json"));
   const Json json = Json::parse(cdsp::read_file(out / "comparison.json"));
-  for (const char* variant : {"baseline", "blind", "cdsp"}) {
+  for (const char* arm : {"baseline", "blind", "cdsp"}) {
     for (const char* measure :
          {"train_loss", "test_loss", "train_accuracy", "test_accuracy", "separation_index",
           "test_accuracy_gap_to_baseline", "blind_accuracy", "blind_accuracy_drop"}) {
-      CAPTURE(variant, measure);
-      CHECK(json.at("variants").at(variant).at(measure).at("mean").is_number());
-      CHECK(json.at("variants").at(variant).at(measure).at("std").is_null());  // one seed
+      CAPTURE(arm, measure);
+      const Json& spread = json.at("arms").at(arm).at("measures").at(measure);
+      CHECK(spread.at("mean").is_number());
+      CHECK(spread.at("std").is_null());  // one seed
+      CHECK(spread.at("interval").is_null());
     }
   }
   CHECK(json.at("linear_softmax_on_pixels").at("task_test_accuracy").size() == 3);
   const auto rows = csv_cells(out / "comparison.csv");
   REQUIRE(rows.size() == 4);
   CHECK(rows[3][0] == "cdsp");
+  const Json record = Json::parse(cdsp::read_file(out / "cdsp" / "seed_0" / "run.json"));
+  CHECK(record.at("config_fingerprint").get<std::string>().size() == 64);
+  CHECK(record.at("results_version").is_number_integer());
 
   // Nothing is trained again, and a new seed is added to what is there.
   const auto times = times_in(out / "cdsp");
+  const auto second_plan = run_program_in(inside, dry);
+  CHECK_THAT(second_plan.output, ContainsSubstring("3 to train, 3 to reuse"));
+  CHECK_THAT(second_plan.output, ContainsSubstring("by the runs timed"));
   auto two_seeds = compare;
   two_seeds.insert(two_seeds.end(), {"--seeds", "0,1", "--json"});
   const auto second = run_program_in(inside, two_seeds);
@@ -81,14 +104,14 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
   CHECK(both == Json::parse(cdsp::read_file(out / "comparison.json")));
   REQUIRE(both.at("runs").size() == 6);
   CHECK(both.at("runs")[0] == json.at("runs")[0]);
-  CHECK(both.at("variants").at("cdsp").at("test_loss").at("std").is_number());
+  CHECK(both.at("arms").at("cdsp").at("measures").at("test_loss").at("std").is_number());
 
   // Runs of another config are neither used nor overwritten.
   auto changed = compare;
   changed.insert(changed.end(), {"--set", "optimizer.lr=0.001"});
   const auto third = run_program_in(inside, changed);
   CHECK(third.exit_code == 2);
-  CHECK_THAT(third.errors, ContainsSubstring("optimizer.lr"));
+  CHECK_THAT(third.errors, ContainsSubstring("optimizer.lr: 0.005, this one wants 0.001"));
   const bool untouched_again = times_in(out / "cdsp") == later_times;
   CHECK(untouched_again);
 
@@ -104,6 +127,76 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
     CHECK(values == protocols.at("informed"));
     CHECK(fs::is_regular_file(folder.path() / "judged" / "blind_eval" / (name + ".csv")));
   }
+}
+
+TEST_CASE("a comparison stopped by a signal goes on to the same files", "[app]") {
+  const TemporaryFolder folder;
+  write_tiny_suite(folder, 4);
+  const Surroundings inside{folder.path(), {}};
+  // Threads as the jobs give them, so that one run alone and two side by side have different ones.
+  const auto compare = [](const std::string& out, const std::string& jobs) {
+    return std::vector<std::string>{"compare",         "baselines", "--suite", ".",      "--set",
+                                    "train.threads=0", "--out",     out,       "--jobs", jobs};
+  };
+  const auto straight = run_program_in(inside, compare("straight", "1"));
+  INFO(straight.errors);
+  REQUIRE(straight.exit_code == 0);
+
+  const fs::path metrics = folder.path() / "cut" / "baseline" / "seed_0" / "metrics.csv";
+  BackgroundProgram program(compare("cut", "2"), inside);
+  CHECK(program.wait_until([&] { return line_count(metrics) >= 5; }));
+  program.send(SIGINT);
+  const auto stopped = program.wait();
+  CHECK(stopped.exit_code == 130);
+  CHECK(stopped.output.empty());
+  CHECK_THAT(stopped.errors, ContainsSubstring("go on with the same command"));
+  CHECK_FALSE(fs::exists(folder.path() / "cut" / "comparison.json"));
+  const Json record = Json::parse(cdsp::read_file(metrics.parent_path() / "run.json"));
+  CHECK(record.at("status") != "running");  // a checkpoint was written, or all steps were done
+
+  const auto rest = run_program_in(inside, compare("cut", "2"));
+  INFO(rest.errors);
+  REQUIRE(rest.exit_code == 0);
+  CHECK(files_without_clock(folder.path() / "cut") ==
+        files_without_clock(folder.path() / "straight"));
+}
+
+TEST_CASE("a run that fails is named and the others are kept", "[app]") {
+  const TemporaryFolder folder;
+  write_tiny_suite(folder);
+  // A learning rate that the first steps blow up with.
+  folder.write("diverges.yaml", "base: baseline.yaml\noptimizer: {lr: 1.0e+30, clip_norm: 0}\n");
+  const auto result = run_program_in(
+      {folder.path(), {}}, {"compare", "baselines", "--suite", ".", "--out", "out", "--jobs", "2"});
+  CHECK(result.exit_code == 1);
+  CHECK_THAT(result.errors, ContainsSubstring("1 of 4 runs failed, the others are kept"));
+  CHECK_THAT(result.errors, ContainsSubstring("diverges seed 0: step "));
+  for (const char* arm : {"baseline", "blind", "cdsp"}) {
+    CHECK(fs::exists(folder.path() / "out" / arm / "seed_0" / "blind_eval" / "blind_eval.json"));
+  }
+}
+
+TEST_CASE("compare ablation runs one key at several values", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("cdsp.yaml", tiny_yaml("cdsp", 1));
+  const std::vector<std::string> ablation = {"compare",  "ablation", "--key",    "conflict.lambda",
+                                             "--values", "0,10",     "--config", "cdsp.yaml",
+                                             "--out",    "out"};
+  const auto result = run_program_in({folder.path(), {}}, ablation);
+  INFO(result.errors);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.output, ContainsSubstring("conflict.lambda"));
+  CHECK_THAT(result.output, ContainsSubstring("alpha sparsity"));
+  CHECK_THAT(result.output, ContainsSubstring("cdsp report out"));
+  for (const char* name : {"ablation.json", "ablation.csv", "ablation.md"}) {
+    CHECK(fs::is_regular_file(folder.path() / "out" / name));
+  }
+  CHECK(fs::exists(folder.path() / "out" / "conflict.lambda=10" / "seed_0" / "summary.json"));
+  auto wrong = ablation;
+  wrong[3] = "conflict.lamda";
+  const auto refused = run_program_in({folder.path(), {}}, wrong);
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.errors, ContainsSubstring("conflict.lambda"));
 }
 
 TEST_CASE("blind-eval of a run and of its weights agree", "[app]") {

@@ -1,48 +1,251 @@
-// Lists of seeds, and means over them.
+// A comparison from configs to files, with the runs in this process.
 #include "experiment/compare_baselines.h"
 
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
 #include "base/error.h"
+#include "experiment/comparison_files.h"
+#include "experiment/test_launcher.h"
 #include "support/catch.h"
+#include "support/thrown.h"
+#include "support/tiny_run.h"
+
+namespace fs = std::filesystem;
 
 namespace {
 
 using namespace cdsp;
+using namespace cdsp::test;
+using Json = nlohmann::json;
+using Names = std::vector<std::string>;
 
-ComparedRun run_of(const std::string& variant, uint64_t seed, double accuracy) {
+ComparedRun run_of(const std::string& arm, uint64_t seed, double accuracy) {
   ComparedRun run;
-  run.variant = variant;
+  run.arm = arm;
   run.seed = seed;
-  run.test_accuracy = accuracy;
+  run.measures.set("test_accuracy", accuracy);
   return run;
 }
 
-}  // namespace
-
-TEST_CASE("seeds are numbers and ranges", "[experiment]") {
-  CHECK(parse_seeds("7") == std::vector<uint64_t>{7});
-  CHECK(parse_seeds("3,0,5..7") == std::vector<uint64_t>{3, 0, 5, 6, 7});
-  for (const char* text : {"", ",", "1,", ",1", "1..", "..2", "3..1", "-1", "1.5", "one", "1 2",
-                           "0..100000000", "99999999999999999999", "1,0..2"}) {
-    CAPTURE(text);
-    CHECK_THROWS_AS(parse_seeds(text), InputError);
-  }
+/// The three variants and CDSP without conflict.
+fs::path write_suite(const TemporaryFolder& folder) {
+  write_tiny_suite(folder);
+  return folder.write(
+      "suites/controls.yaml",
+      "arms:\n  baseline: {config: ../baseline.yaml}\n  blind: {config: ../blind.yaml}\n"
+      "  cdsp: {config: ../cdsp.yaml}\n"
+      "  cdsp-no-conflict: {config: ../cdsp.yaml, set: [conflict.lambda=0]}\n");
 }
+
+CompareOptions options_for(const fs::path& suite, const fs::path& out, TestLauncher& launcher) {
+  CompareOptions options;
+  options.suite = suite;
+  options.out = out;
+  options.jobs = 1;
+  options.stop = &launcher.stop;
+  return options;
+}
+
+Json json_of(const fs::path& file) { return Json::parse(read_file(file)); }
+
+}  // namespace
 
 TEST_CASE("spreads over seeds", "[experiment]") {
   const Spread one = spread_of({0.5});
   CHECK(one.mean == 0.5);
   CHECK_FALSE(one.std);
-  const Spread three = spread_of({1.0, 2.0, 6.0});
+  CHECK_FALSE(one.interval);
+  const Spread three = spread_of({1.0, 2.0, 6.0, std::nan("")});
   CHECK(three.mean == Catch::Approx(3.0));
   CHECK(*three.std == Catch::Approx(2.6457513110645906));
   CHECK(three.seeds == 3);
+  CHECK(three.interval->low ==
+        Catch::Approx(3.0 - 4.302652729911275 * 2.6457513110645906 / std::sqrt(3.0)));
+  const Spread none = spread_of({});
+  CHECK(std::isnan(none.mean));
+  CHECK(none.seeds == 0);
 }
 
 TEST_CASE("gaps pair the runs of a seed", "[experiment]") {
-  Comparison comparison;
-  comparison.runs = {run_of("baseline", 0, 0.9), run_of("baseline", 1, 0.5), run_of("cdsp", 0, 0.8),
-                     run_of("cdsp", 1, 0.4)};
-  const Spread gap = gap_to_baseline(comparison, "cdsp", &ComparedRun::test_accuracy);
+  std::vector<ComparedRun> runs = {run_of("baseline", 0, 0.9), run_of("baseline", 1, 0.5),
+                                   run_of("cdsp", 0, 0.8), run_of("cdsp", 1, 0.4),
+                                   run_of("cdsp", 2, 0.1)};
+  add_gaps_to_baseline(runs);
+  const Spread gap = spread_over_seeds(runs, "cdsp", "test_accuracy_gap_to_baseline");
   CHECK(gap.mean == Catch::Approx(-0.1));
   CHECK(*gap.std == Catch::Approx(0.0).margin(1e-12));
+  CHECK(gap.seeds == 2);
+  CHECK(runs[0].measures.get("test_accuracy_gap_to_baseline") == 0.0);
+  CHECK(std::isnan(runs[4].measures.get("test_accuracy_gap_to_baseline")));
+}
+
+TEST_CASE("a comparison cut off and continued gives the files of one that was not",
+          "[experiment]") {
+  const TemporaryFolder folder;
+  const fs::path suite = write_suite(folder), straight = folder.path() / "straight",
+                 cut = folder.path() / "cut";
+  TestLauncher launcher;
+  QueueObserver observer;
+  auto comparison =
+      compare_baselines(options_for(suite, straight, launcher), launcher.in_process(), observer);
+  REQUIRE(comparison);
+  write_comparison(*comparison, straight);
+  CHECK(launcher.started.size() == 8);
+  CHECK(launcher.started.front() == "train baseline seed 0");
+
+  TestLauncher cut_off;
+  cut_off.cut_off = "blind seed 0";
+  cut_off.cut_off_at = 7;
+  CHECK_FALSE(compare_baselines(options_for(suite, cut, cut_off), cut_off.in_process(), observer));
+  CHECK(cut_off.started ==
+        Names{"train baseline seed 0", "evaluate baseline seed 0", "train blind seed 0"});
+
+  TestLauncher going_on;
+  auto options = options_for(suite, cut, going_on);
+  const RunPlan plan = plan_comparison(options);
+  CHECK(plan.runs[0].action() == std::string("reuse"));
+  CHECK(plan.runs[1].action() == std::string("continue"));
+  CHECK(plan.runs[1].steps_done == 7);
+  CHECK(plan.runs[3].action() == std::string("train"));
+  comparison = compare_baselines(options, going_on.in_process(), observer);
+  REQUIRE(comparison);
+  write_comparison(*comparison, cut);
+  CHECK(going_on.started.front() == "train blind seed 0");
+  CHECK(going_on.started.size() == 6);
+  CHECK(files_without_clock(cut) == files_without_clock(straight));
+
+  // Once more: everything is there, the yardstick too.
+  TestLauncher idle;
+  const auto time = fs::last_write_time(cut / "linear.json");
+  CHECK(compare_baselines(options_for(suite, cut, idle), idle.in_process(), observer));
+  CHECK(idle.started.empty());
+  CHECK(fs::last_write_time(cut / "linear.json") == time);
+
+  // The runs serve another comparison that has the same arm.
+  options = options_for(folder.path(), folder.path() / "other", idle);
+  options.from = {cut};
+  const RunPlan borrowed = plan_comparison(options);
+  REQUIRE(borrowed.runs.size() == 3);
+  for (const PlannedRun& run : borrowed.runs) CHECK(run.action() == std::string("reuse"));
+}
+
+TEST_CASE("what a comparison writes", "[experiment]") {
+  const TemporaryFolder folder;
+  const fs::path suite = write_suite(folder), out = folder.path() / "out";
+  TestLauncher launcher;
+  QueueObserver observer;
+  auto options = options_for(suite, out, launcher);
+  options.seeds = {0, 1};
+  const auto comparison = compare_baselines(options, launcher.in_process(), observer);
+  REQUIRE(comparison);
+  for (const fs::path& path : write_comparison(*comparison, out)) CHECK(fs::exists(path));
+
+  const Json json = json_of(out / "comparison.json");
+  CHECK(json.at("format") == 2);
+  CHECK(json.at("order") == Json({"baseline", "blind", "cdsp", "cdsp-no-conflict"}));
+  CHECK(json.at("seeds") == Json({0, 1}));
+  CHECK(json.at("arms").at("cdsp-no-conflict").at("differs_from_cdsp") ==
+        Json({{"conflict.lambda", "0.0"}}));
+  CHECK(json.at("arms").at("baseline").at("differs_from_cdsp").empty());
+  CHECK(json.at("published").at("blind").at("loss") == 0.1722);
+  CHECK(json.at("runs").size() == 8);
+  CHECK(json.at("runs")[7].at("folder") == "cdsp-no-conflict/seed_1");
+  CHECK(json.at("provenance").contains("data_fingerprint"));
+  for (const char* arm : {"baseline", "blind", "cdsp", "cdsp-no-conflict"}) {
+    for (const char* measure :
+         {"train_loss", "test_loss", "train_accuracy", "test_accuracy", "blind_accuracy",
+          "blind_accuracy_drop", "train_accuracy_gap_to_baseline", "test_accuracy_gap_to_baseline",
+          "separation_index", "blind_separation_index", "nmi", "specialisation", "load_cv2",
+          "jensen_shannon_0_2", "blind_total_variation_1_2", "pearson_0_1", "route_consistency",
+          "route_jaccard"}) {
+      CAPTURE(arm, measure);
+      const Json& spread = json.at("arms").at(arm).at("measures").at(measure);
+      CHECK(spread.at("mean").is_number());
+      CHECK(spread.at("std").is_number());
+      CHECK(spread.at("interval").size() == 2);
+      CHECK(spread.at("seeds") == 2);
+    }
+    const bool has_topology = json.at("arms").at(arm).at("measures").contains("alpha_sparsity");
+    CHECK(has_topology == (std::string(arm).rfind("cdsp", 0) == 0));
+  }
+  const auto rows = csv_cells(out / "comparison.csv");
+  REQUIRE(rows.size() == 9);
+  CHECK(rows[5][0] == "cdsp");
+  for (const auto& row : rows) CHECK(row.size() == rows[0].size());
+
+  const Json claims = json_of(out / "claims.json");
+  CHECK(claims.at("claims").size() == 11);
+
+  const fs::path experiments = out / "experiments";
+  const auto page = [&](const char* name) {
+    return json_of(experiments / name / "experiment.json");
+  };
+  for (const char* name :
+       {"1_emergent_modularity", "2_instruction_overfitting", "3_necessity_of_conflict"}) {
+    const Json json_page = page(name);
+    CHECK_FALSE(json_page.at("tables").empty());
+    for (const Json& file : json_page.at("files")) {
+      const auto cells = csv_cells(experiments / name / file.at("name").get<std::string>());
+      CAPTURE(name, file.at("name").get<std::string>());
+      REQUIRE(cells.size() > 1);
+      for (const auto& row : cells) CHECK(row.size() == cells[0].size());
+    }
+  }
+  // Two seeds, one epoch, two layers, eight experts.
+  CHECK(line_count(experiments / "1_emergent_modularity" / "topology.csv") == 1 + 2 * 2 * 8);
+  CHECK(line_count(experiments / "1_emergent_modularity" / "routing.csv") == 1 + 2 * 2 * 3);
+  CHECK(line_count(experiments / "1_emergent_modularity" / "topology_over_steps.csv") ==
+        1 + 2 * 15);
+  CHECK(line_count(experiments / "2_instruction_overfitting" / "experts.csv") == 1 + 2 * 2 * 3);
+  CHECK(line_count(experiments / "3_necessity_of_conflict" / "differences.csv") == 1 + 3 * 7);
+  // Two of the controls are there, two are named as missing.
+  CHECK(page("3_necessity_of_conflict").at("tables").back().at("rows").size() == 2);
+}
+
+TEST_CASE("a comparison leaves runs of another config alone", "[experiment]") {
+  const TemporaryFolder folder;
+  write_tiny_suite(folder);
+  const fs::path out = folder.path() / "out";
+  TestLauncher launcher;
+  QueueObserver observer;
+  auto options = options_for(folder.path(), out, launcher);
+  launcher.cut_off = "baseline seed 0";
+  CHECK_FALSE(compare_baselines(options, launcher.in_process(), observer));
+  const auto before = files_without_clock(out);
+  launcher.stop = 0;
+  launcher.started.clear();
+  options.overrides = {"optimizer.lr=0.001"};
+  const std::string message =
+      message_of<InputError>([&] { compare_baselines(options, launcher.in_process(), observer); });
+  CHECK_THAT(message, Catch::Matchers::ContainsSubstring("optimizer.lr: 0.005"));
+  CHECK(launcher.started.empty());
+  CHECK(files_without_clock(out) == before);
+}
+
+TEST_CASE("the yardstick stops when asked to and keeps nothing then", "[experiment]") {
+  const TemporaryFolder folder;
+  Config config = parse_config(tiny_yaml("cdsp"), "cdsp.yaml");
+  const Dataset data = load_dataset(config);
+  int64_t told = 0;
+  CHECK_THROWS_AS(cached_linear_probe(folder.path(), data, 10, [&](double) { return ++told < 3; }),
+                  WorkError);
+  CHECK(told == 3);
+  CHECK_FALSE(fs::exists(folder.path() / "linear.json"));
+  double last = 0;
+  const auto made = cached_linear_probe(folder.path(), data, 10, [&](double share) {
+    CHECK(share > last);
+    last = share;
+    return true;
+  });
+  CHECK(last == 1.0);
+  CHECK(cached_linear_probe(folder.path(), data, 10, [](double) { return false; }).train_accuracy ==
+        made.train_accuracy);
+  // Of other data: made anew.
+  config.data.glyphs_train = 30;
+  CHECK_THROWS_AS(
+      cached_linear_probe(folder.path(), load_dataset(config), 10, [](double) { return false; }),
+      WorkError);
 }

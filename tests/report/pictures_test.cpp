@@ -31,15 +31,17 @@ Comparison small_comparison(const std::vector<uint64_t>& seeds) {
   for (const char* variant : {"baseline", "blind", "cdsp"}) {
     for (const uint64_t seed : seeds) {
       ComparedRun run;
-      run.variant = variant;
+      run.arm = run.variant = variant;
       run.seed = seed;
-      run.test_accuracy = accuracy -= 0.01;
-      run.separation_index = std::numeric_limits<double>::quiet_NaN();  // not three tasks
+      run.measures.set("test_accuracy", accuracy -= 0.01);
+      run.measures.set("separation_index",
+                       std::numeric_limits<double>::quiet_NaN());  // not three tasks
       run.task_train_accuracy = run.task_test_accuracy = run.task_blind_accuracy = {0.5, 0.25};
       run.informed_routing = run.blind_routing = {kShares};
       comparison.runs.push_back(run);
     }
   }
+  add_gaps_to_baseline(comparison.runs);
   return comparison;
 }
 

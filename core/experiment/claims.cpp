@@ -1,0 +1,339 @@
+// The table of claims: which number of which arm stands for each.
+#include "experiment/claims.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "experiment/claims_judge.h"
+#include "experiment/claims_measures.h"
+
+namespace cdsp {
+namespace {
+
+using Measure = std::function<double(const ClaimRun&)>;
+
+constexpr const char* kBaseline = "baseline";
+constexpr const char* kBlind = "blind";
+constexpr const char* kCdsp = "cdsp";
+constexpr const char* kNoConflict = "cdsp-no-conflict";
+constexpr double kMostSeeds = 0.5;  // threshold of a 0/1 part: it is so in most seeds
+
+/// The runs by arm.
+class Arms {
+ public:
+  explicit Arms(const std::vector<ClaimRun>& runs) : runs_(runs) {}
+
+  std::vector<SeedValue> values(const char* arm, const Measure& measure) const {
+    std::vector<SeedValue> values;
+    for (const ClaimRun& run : runs_) {
+      if (run.arm == arm) values.push_back({run.seed, measure(run)});
+    }
+    std::sort(values.begin(), values.end(),
+              [](const SeedValue& a, const SeedValue& b) { return a.seed < b.seed; });
+    return values;
+  }
+
+  /// measure of arm `a` minus that of arm `b` at the same seed.
+  std::vector<SeedValue> differences(const char* a, const char* b, const Measure& measure) const {
+    return paired_differences(values(a, measure), values(b, measure));
+  }
+
+  const ClaimRun* any_of(const char* arm) const {
+    for (const ClaimRun& run : runs_) {
+      if (run.arm == arm) return &run;
+    }
+    return nullptr;
+  }
+
+ private:
+  const std::vector<ClaimRun>& runs_;
+};
+
+ClaimPart part_of(std::string name, std::string unit, std::vector<SeedValue> values, Side side,
+                  double threshold) {
+  ClaimPart part;
+  part.name = std::move(name);
+  part.unit = std::move(unit);
+  part.values = std::move(values);
+  part.side = side;
+  part.threshold = threshold;
+  return part;
+}
+
+ClaimPart paired_part(std::string name, std::string unit, std::vector<SeedValue> values,
+                      Side side) {
+  ClaimPart part = part_of(std::move(name), std::move(unit), std::move(values), side, 0.0);
+  part.paired = true;
+  return part;
+}
+
+/// A share of seeds, from values that are 0 or 1.
+ClaimPart share_part(std::string name, std::vector<SeedValue> values) {
+  ClaimPart part =
+      part_of(std::move(name), "of seeds", std::move(values), Side::kAbove, kMostSeeds);
+  part.share = true;
+  return part;
+}
+
+double informed_separation(const ClaimRun& run) { return separation_index(run.informed_routing); }
+double blind_separation(const ClaimRun& run) { return separation_index(run.blind_routing); }
+
+Claim informed_modularity(const Arms& arms) {
+  Claim claim;
+  claim.title = "Told the task, CDSP gives the symbol tasks common experts and the objects others";
+  claim.parts = {part_of("separation index, CDSP informed, last epoch", "bits",
+                         arms.values(kCdsp, informed_separation), Side::kAbove, 0.0)};
+  return claim;
+}
+
+Claim two_stages(const Arms& arms) {
+  Claim claim;
+  claim.title = "Experts are shared by texture first, by meaning in the end";
+  const auto at = [](int64_t epoch) {
+    return [epoch](const ClaimRun& run) {
+      return texture_over_semantics(routing_of_epoch(run, epoch));
+    };
+  };
+  const auto at_end = [](const ClaimRun& run) {
+    // An end before the third epoch is no second stage.
+    return texture_over_semantics(run.epochs.size() > 2 ? run.epochs.back().routing
+                                                        : RoutingRows());
+  };
+  claim.parts = {part_of("JS(0,1) - JS(1,2), CDSP, epoch 2", "bits", arms.values(kCdsp, at(2)),
+                         Side::kAbove, 0.0),
+                 part_of("JS(0,1) - JS(1,2), CDSP, last epoch", "bits", arms.values(kCdsp, at_end),
+                         Side::kBelow, 0.0)};
+  claim.beside = {part_of("JS(0,1) - JS(1,2), CDSP, epoch 3", "bits", arms.values(kCdsp, at(3)),
+                          Side::kAbove, 0.0)};
+  return claim;
+}
+
+Claim oligarchy(const Arms& arms) {
+  Claim claim;
+  claim.title = "Some experts keep their own columns firmly, others lose their hold";
+  const auto largest = [](size_t layer) {
+    return [layer](const ClaimRun& run) { return ranked_diagonal(run, layer, 0); };
+  };
+  const auto second_smallest = [](size_t layer) {
+    return [layer](const ClaimRun& run) { return ranked_diagonal_from_below(run, layer, 1); };
+  };
+  const ClaimRun* run = arms.any_of(kCdsp);
+  const size_t layers = run == nullptr ? 1 : std::max<size_t>(1, run->links.size());
+  for (size_t layer = 0; layer < layers; ++layer) {
+    const std::string where = ", layer " + std::to_string(layer) + ", last epoch";
+    auto& parts = layer == 0 ? claim.parts : claim.beside;
+    parts.push_back(part_of("largest σ(A_ii)" + where, "", arms.values(kCdsp, largest(layer)),
+                            Side::kAtLeast, 0.85));
+    parts.push_back(part_of("second smallest σ(A_ii)" + where, "",
+                            arms.values(kCdsp, second_smallest(layer)), Side::kAtMost, 0.6));
+  }
+  return claim;
+}
+
+Claim blind_modularity(const Arms& arms) {
+  Claim claim;
+  claim.title = "CDSP keeps its modules when the task is withheld";
+  claim.parts = {part_of("separation index, CDSP blind", "bits",
+                         arms.values(kCdsp, blind_separation), Side::kAbove, 0.0),
+                 share_part("T2's preferred expert blind is the informed one, CDSP",
+                            arms.values(kCdsp, [](const ClaimRun& run) {
+                              return same_preferred_expert(run.informed_routing, run.blind_routing,
+                                                           2);
+                            }))};
+  return claim;
+}
+
+Claim instruction_overfitting(const Arms& arms) {
+  Claim claim;
+  claim.title = "The baseline routes by the instruction: blind, objects go where digits go";
+  claim.parts = {
+      part_of("Pearson(T0,T2), baseline blind", "",
+              arms.values(
+                  kBaseline,
+                  [](const ClaimRun& run) { return pearson_of_tasks(run.blind_routing, 0, 2); }),
+              Side::kAtLeast, 0.9),
+      share_part("T2's informed expert is no longer its first, baseline blind",
+                 arms.values(kBaseline, [](const ClaimRun& run) {
+                   return 1.0 - same_preferred_expert(run.informed_routing, run.blind_routing, 2);
+                 }))};
+  return claim;
+}
+
+Claim necessity(const Arms& arms) {
+  Claim claim;
+  claim.title = "Withheld the task, CDSP separates more than a network that never had it";
+  claim.parts = {paired_part("separation index blind, CDSP - blind baseline", "bits",
+                             arms.differences(kCdsp, kBlind, blind_separation), Side::kAbove)};
+  return claim;
+}
+
+Claim order_of_arms(const Arms& arms) {
+  Claim claim;
+  claim.title = "Accuracy and loss order the arms: baseline, CDSP, blind baseline";
+  const auto add = [&](std::vector<ClaimPart>& parts, const std::string& split,
+                       double ClaimEpoch::*accuracy, double ClaimEpoch::*loss) {
+    const Measure accuracy_at_end = [=](const ClaimRun& run) {
+      return at_last_epoch(run, accuracy);
+    };
+    const Measure loss_at_end = [=](const ClaimRun& run) { return at_last_epoch(run, loss); };
+    parts.push_back(paired_part(split + " accuracy, baseline - CDSP", "",
+                                arms.differences(kBaseline, kCdsp, accuracy_at_end),
+                                Side::kAtLeast));
+    parts.push_back(paired_part(split + " accuracy, CDSP - blind baseline", "",
+                                arms.differences(kCdsp, kBlind, accuracy_at_end), Side::kAbove));
+    parts.push_back(paired_part(split + " loss, CDSP - baseline", "nats",
+                                arms.differences(kCdsp, kBaseline, loss_at_end), Side::kAtLeast));
+    parts.push_back(paired_part(split + " loss, blind baseline - CDSP", "nats",
+                                arms.differences(kBlind, kCdsp, loss_at_end), Side::kAbove));
+  };
+  add(claim.parts, "training", &ClaimEpoch::train_accuracy, &ClaimEpoch::train_loss);
+  add(claim.beside, "test", &ClaimEpoch::test_accuracy, &ClaimEpoch::test_loss);
+  return claim;
+}
+
+Claim sparsity_course(const Arms& arms) {
+  Claim claim;
+  claim.title = "Alpha sparsity starts near 0, rises, stays on a plateau and keeps fluctuating";
+  claim.parts = {part_of("alpha sparsity at the first logged step", "",
+                         arms.values(kCdsp, first_sparsity), Side::kAtMost, kSparsityAtStart),
+                 part_of("its rise to the mean of the last half", "",
+                         arms.values(kCdsp, sparsity_rise), Side::kAbove, 0.0),
+                 part_of("its range over the last half", "",
+                         arms.values(kCdsp, late_sparsity_range), Side::kAtMost, kSparsityBand),
+                 part_of("share of rises or of falls in the last half, the smaller", "",
+                         arms.values(kCdsp, late_sparsity_fluctuation), Side::kAbove, 0.0)};
+  return claim;
+}
+
+Claim settled_loss(const Arms& arms) {
+  Claim claim;
+  claim.title = "The auxiliary loss has settled by epoch 2";
+  const auto left = [](int64_t epoch) {
+    return [epoch](const ClaimRun& run) { return conflict_loss_way_left(run, epoch); };
+  };
+  claim.parts = {part_of("share of the conflict loss's way left after epoch 2", "",
+                         arms.values(kCdsp, left(2)), Side::kAtMost, 0.1)};
+  claim.beside = {part_of("share of the conflict loss's way left after epoch 3", "",
+                          arms.values(kCdsp, left(3)), Side::kAtMost, 0.1)};
+  return claim;
+}
+
+Claim evolutionary_tax(const Arms& arms) {
+  Claim claim;
+  claim.title = "CDSP's accuracy trails the baseline's in epochs 1 to 3";
+  for (int64_t epoch = 1; epoch <= 3; ++epoch) {
+    const auto add = [&](std::vector<ClaimPart>& parts, const std::string& split,
+                         double ClaimEpoch::*column) {
+      const Measure measure = [=](const ClaimRun& run) { return at_epoch(run, epoch, column); };
+      parts.push_back(
+          paired_part(split + " accuracy, baseline - CDSP, epoch " + std::to_string(epoch), "",
+                      arms.differences(kBaseline, kCdsp, measure), Side::kAbove));
+    };
+    add(claim.parts, "training", &ClaimEpoch::train_accuracy);
+    add(claim.beside, "test", &ClaimEpoch::test_accuracy);
+  }
+  return claim;
+}
+
+/// Why the runs of cdsp and cdsp-no-conflict do not isolate the conflict; empty if they do.
+std::string unlike_but_for_conflict(const ClaimRun& cdsp, const ClaimRun& without) {
+  for (const auto& [key, value] : without.config) {
+    if (key == "conflict.lambda" && std::stod(value) != 0.0)
+      return std::string("arm ") + kNoConflict + " has conflict.lambda: " + value + ", not 0";
+    for (const auto& [other_key, other_value] : cdsp.config) {
+      if (key != other_key) continue;
+      if (key == "conflict.lambda" && std::stod(other_value) == 0.0)
+        return std::string("arm ") + kCdsp + " has conflict.lambda: 0 itself";
+      if (key != "conflict.lambda" && value != other_value) {
+        return std::string("arms ") + kCdsp + " and " + kNoConflict + " differ in " + key + " (" +
+               other_value + " and " + value + "), so not all else is equal";
+      }
+    }
+  }
+  return "";
+}
+
+Claim cause(const Arms& arms) {
+  Claim claim;
+  claim.title = "The conflict causes the separation";
+  const ClaimRun *cdsp = arms.any_of(kCdsp), *without = arms.any_of(kNoConflict);
+  if (cdsp != nullptr && without != nullptr) {
+    claim.sentence = unlike_but_for_conflict(*cdsp, *without);
+    if (!claim.sentence.empty()) return claim;
+  }
+  claim.parts = {paired_part("separation index informed, CDSP - CDSP without conflict", "bits",
+                             arms.differences(kCdsp, kNoConflict, informed_separation),
+                             Side::kAbove)};
+  claim.beside = {paired_part("separation index blind, CDSP - CDSP without conflict", "bits",
+                              arms.differences(kCdsp, kNoConflict, blind_separation),
+                              Side::kAbove)};
+  return claim;
+}
+
+struct ClaimEntry {
+  std::vector<const char*> arms;  // that it needs
+  Claim (*build)(const Arms& arms);
+};
+
+/// C1 to C11.
+const std::vector<ClaimEntry>& all_claims() {
+  static const std::vector<ClaimEntry> entries = {{{kCdsp}, informed_modularity},
+                                                  {{kCdsp}, two_stages},
+                                                  {{kCdsp}, oligarchy},
+                                                  {{kCdsp}, blind_modularity},
+                                                  {{kBaseline}, instruction_overfitting},
+                                                  {{kCdsp, kBlind}, necessity},
+                                                  {{kBaseline, kCdsp, kBlind}, order_of_arms},
+                                                  {{kCdsp}, sparsity_course},
+                                                  {{kCdsp}, settled_loss},
+                                                  {{kBaseline, kCdsp}, evolutionary_tax},
+                                                  {{kCdsp, kNoConflict}, cause}};
+  return entries;
+}
+
+/// Which arm is missing and the command that measures it; empty if all are there.
+std::string missing_arm(const ClaimEntry& entry, const Arms& arms) {
+  for (const char* arm : entry.arms) {
+    if (arms.any_of(arm) != nullptr) continue;
+    const std::string file = std::string(arm) + ".yaml";
+    return std::string("no run of arm ") + arm + "; with " + file + " in SUITE" +
+           (arm == std::string(kNoConflict) ? " (cdsp.yaml with conflict.lambda: 0)" : "") +
+           ", cdsp compare baselines --suite SUITE --seeds 0..4 --out OUT measures it";
+  }
+  return "";
+}
+
+std::vector<uint64_t> distinct_seeds(const std::vector<ClaimRun>& runs) {
+  std::set<uint64_t> seeds;
+  std::set<std::pair<std::string, uint64_t>> seen;
+  for (const ClaimRun& run : runs) {
+    seeds.insert(run.seed);
+    if (!seen.insert({run.arm, run.seed}).second)
+      throw InputError("claims: arm " + run.arm + " has seed " + std::to_string(run.seed) +
+                       " twice");
+  }
+  return {seeds.begin(), seeds.end()};
+}
+
+}  // namespace
+
+Claims judge_claims(const std::vector<ClaimRun>& runs) {
+  Claims claims;
+  claims.seeds = distinct_seeds(runs);
+  const Arms arms(runs);
+  for (size_t i = 0; i < all_claims().size(); ++i) {
+    const ClaimEntry& entry = all_claims()[i];
+    Claim claim = entry.build(arms);
+    claim.id = "C" + std::to_string(i + 1);
+    const std::string missing = missing_arm(entry, arms);
+    if (!missing.empty()) claim.sentence = missing;
+    judge(claim, i + 1);
+    claims.claims.push_back(std::move(claim));
+  }
+  return claims;
+}
+
+}  // namespace cdsp

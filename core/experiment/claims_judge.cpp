@@ -1,0 +1,199 @@
+#include "experiment/claims_judge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+namespace cdsp {
+namespace {
+
+constexpr uint64_t kStreamsPerClaim = 100, kFirstStreamBeside = 50;
+
+/// Those values that are defined.
+std::vector<double> defined_values(const ClaimPart& part) {
+  std::vector<double> values = values_of(part.values);
+  values.erase(std::remove_if(values.begin(), values.end(),
+                              [](double value) { return !std::isfinite(value); }),
+               values.end());
+  return values;
+}
+
+bool is_on_side(double value, Side side, double threshold) {
+  switch (side) {
+    case Side::kAbove:
+      return value > threshold;
+    case Side::kAtLeast:
+      return value >= threshold;
+    case Side::kBelow:
+      return value < threshold;
+    case Side::kAtMost:
+      break;
+  }
+  return value <= threshold;
+}
+
+Verdict verdict_of(const Interval& interval, Side side, double threshold) {
+  const bool low = is_on_side(interval.low, side, threshold);
+  const bool high = is_on_side(interval.high, side, threshold);
+  if (low && high) return Verdict::kSupported;
+  return low || high ? Verdict::kInconclusive : Verdict::kNotSupported;
+}
+
+bool any_part(const Claim& claim, Verdict verdict) {
+  return std::any_of(claim.parts.begin(), claim.parts.end(),
+                     [verdict](const ClaimPart& part) { return part.verdict == verdict; });
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
+nlohmann::ordered_json number_json(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
+
+nlohmann::ordered_json interval_json(const std::optional<Interval>& interval) {
+  if (!interval) return nullptr;
+  return nlohmann::ordered_json::array({interval->low, interval->high});
+}
+
+nlohmann::ordered_json part_json(const ClaimPart& part) {
+  nlohmann::ordered_json json;
+  json["name"] = part.name;
+  json["unit"] = part.unit;
+  json["paired"] = part.paired;
+  json["threshold"] = part.threshold;
+  json["direction"] = to_string(part.side);
+  json["seeds"] = nlohmann::ordered_json::array();
+  json["values"] = nlohmann::ordered_json::array();
+  for (const SeedValue& each : part.values) {
+    json["seeds"].push_back(each.seed);
+    json["values"].push_back(number_json(each.value));
+  }
+  json["estimate"] = part.estimate ? number_json(*part.estimate) : nullptr;
+  json["interval_t"] = part.share ? nullptr : interval_json(part.interval);
+  json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
+  // What the verdict is passed on, whichever of the two kinds it is.
+  json["interval"] = interval_json(part.interval);
+  json["interval_kind"] = part.share ? "clopper-pearson" : "student-t";
+  json["verdict"] = to_string(part.verdict);
+  return json;
+}
+
+}  // namespace
+
+void judge(ClaimPart& part, uint64_t stream) {
+  const std::vector<double> values = defined_values(part);
+  if (values.empty()) return;
+  part.estimate = sample_mean(values);
+  if (part.share) {
+    const auto hits = std::count(values.begin(), values.end(), 1.0);
+    part.interval = clopper_pearson_interval(hits, static_cast<int64_t>(values.size()));
+  } else {
+    part.interval = student_t_interval(values);
+    part.interval_bootstrap = bootstrap_interval(values, stream);
+  }
+  part.verdict = part.interval ? verdict_of(*part.interval, part.side, part.threshold)
+                               : Verdict::kInconclusive;
+}
+
+void judge(Claim& claim, uint64_t number) {
+  for (size_t i = 0; i < claim.parts.size(); ++i)
+    judge(claim.parts[i], number * kStreamsPerClaim + i);
+  for (size_t i = 0; i < claim.beside.size(); ++i)
+    judge(claim.beside[i], number * kStreamsPerClaim + kFirstStreamBeside + i);
+  if (any_part(claim, Verdict::kNotSupported))
+    claim.verdict = Verdict::kNotSupported;
+  else if (any_part(claim, Verdict::kNotMeasured) || claim.parts.empty())
+    claim.verdict = Verdict::kNotMeasured;
+  else if (any_part(claim, Verdict::kInconclusive))
+    claim.verdict = Verdict::kInconclusive;
+  else
+    claim.verdict = Verdict::kSupported;
+  std::string sentence;
+  for (const ClaimPart& part : claim.parts) {
+    if (!part.values.empty()) sentence += (sentence.empty() ? "" : "; ") + sentence_of(part);
+  }
+  if (!claim.sentence.empty())
+    sentence += (sentence.empty() ? "" : "; ") + claim.sentence;
+  else if (any_part(claim, Verdict::kNotMeasured) && sentence.empty())
+    sentence = "no seed has runs of all the arms that it compares";
+  claim.sentence = sentence;
+}
+
+std::string sentence_of(const ClaimPart& part) {
+  const size_t seeds = part.values.size(), defined = defined_values(part).size();
+  std::string text = part.name + ": ";
+  if (part.estimate) {
+    text += short_number(*part.estimate) + (part.unit.empty() ? "" : " " + part.unit);
+    if (part.interval) {
+      text += " [" + short_number(part.interval->low) + ", " + short_number(part.interval->high) +
+              "] over " + std::to_string(defined) + " seeds";
+      if (part.interval->low == part.interval->high) text += ", all equal";
+    } else {
+      text += " from one seed, which gives no interval";
+    }
+    text += ", claimed " + std::string(to_string(part.side)) + " " + short_number(part.threshold);
+  }
+  if (defined < seeds) {
+    text += std::string(part.estimate ? ", " : "") + "not defined in " +
+            std::to_string(seeds - defined) + " of " + std::to_string(seeds) +
+            (seeds == 1 ? " seed" : " seeds");
+  }
+  return text;
+}
+
+const char* to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSupported:
+      return "supported";
+    case Verdict::kNotSupported:
+      return "not supported";
+    case Verdict::kInconclusive:
+      return "inconclusive";
+    case Verdict::kNotMeasured:
+      break;
+  }
+  return "not measured";
+}
+
+const char* to_string(Side side) {
+  switch (side) {
+    case Side::kAbove:
+      return ">";
+    case Side::kAtLeast:
+      return ">=";
+    case Side::kBelow:
+      return "<";
+    case Side::kAtMost:
+      break;
+  }
+  return "<=";
+}
+
+nlohmann::ordered_json claims_json(const Claims& claims) {
+  nlohmann::ordered_json json;
+  json["format"] = 1;
+  json["confidence"] = kConfidence;
+  json["seeds"] = claims.seeds;
+  json["claims"] = nlohmann::ordered_json::array();
+  for (const Claim& claim : claims.claims) {
+    nlohmann::ordered_json entry;
+    entry["id"] = claim.id;
+    entry["title"] = claim.title;
+    entry["verdict"] = to_string(claim.verdict);
+    entry["sentence"] = claim.sentence;
+    entry["parts"] = nlohmann::ordered_json::array();
+    for (const ClaimPart& part : claim.parts) entry["parts"].push_back(part_json(part));
+    entry["beside"] = nlohmann::ordered_json::array();
+    for (const ClaimPart& part : claim.beside) entry["beside"].push_back(part_json(part));
+    json["claims"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+}  // namespace cdsp

@@ -1,0 +1,164 @@
+#include "experiment/comparison_files.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
+#include "base/csv.h"
+#include "base/json_number.h"
+#include "experiment/claims.h"
+
+namespace cdsp {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kFormat = 2;
+constexpr int64_t kLinearProbeEpochs = 20;
+constexpr uint64_t kLinearProbeSeed = 0;
+
+/// The folder as seen from `out` if it lies below, else as it is.
+std::string folder_text(const fs::path& folder, const fs::path& out) {
+  const fs::path relative = folder.lexically_normal().lexically_relative(out.lexically_normal());
+  const bool below = !relative.empty() && *relative.begin() != "..";
+  return (below ? relative : folder).generic_string();
+}
+
+nlohmann::json numbers_json(const std::vector<double>& values) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const double value : values) json.push_back(number_json(value));
+  return json;
+}
+
+nlohmann::ordered_json arm_json(const Comparison& comparison, const ComparedArm& arm,
+                                const std::vector<std::string>& measures) {
+  nlohmann::ordered_json json;
+  json["variant"] = arm.variant;
+  json["differs_from_cdsp"] = nlohmann::ordered_json::object();
+  for (const auto& [key, value] : arm.differs_from_cdsp) json["differs_from_cdsp"][key] = value;
+  for (const std::string& measure : measures) {
+    const Spread spread = spread_over_seeds(comparison.runs, arm.name, measure);
+    if (spread.seeds > 0) json["measures"][measure] = spread_json(spread);
+  }
+  return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json spread_json(const Spread& spread) {
+  nlohmann::ordered_json json;
+  json["mean"] = number_json(spread.mean);
+  json["std"] = spread.std ? number_json(*spread.std) : nlohmann::json(nullptr);
+  json["interval"] = nullptr;
+  if (spread.interval) json["interval"] = {spread.interval->low, spread.interval->high};
+  json["seeds"] = spread.seeds;
+  return json;
+}
+
+std::vector<std::string> measure_names(const std::vector<ComparedRun>& runs) {
+  std::vector<std::string> names;
+  for (const ComparedRun& run : runs) {
+    for (const auto& measure : run.measures.all()) {
+      if (std::find(names.begin(), names.end(), measure.first) == names.end())
+        names.push_back(measure.first);
+    }
+  }
+  return names;
+}
+
+nlohmann::ordered_json run_json(const ComparedRun& run, const fs::path& out) {
+  nlohmann::ordered_json json;
+  json["arm"] = run.arm;
+  json["variant"] = run.variant;
+  json["seed"] = run.seed;
+  json["folder"] = folder_text(run.folder, out);
+  for (const auto& [name, value] : run.measures.all()) json[name] = number_json(value);
+  json["task_train_accuracy"] = numbers_json(run.task_train_accuracy);
+  json["task_test_accuracy"] = numbers_json(run.task_test_accuracy);
+  json["task_blind_accuracy"] = numbers_json(run.task_blind_accuracy);
+  json["informed_routing"] = run.informed_routing;
+  json["blind_routing"] = run.blind_routing;
+  return json;
+}
+
+nlohmann::ordered_json comparison_json(const Comparison& comparison, const fs::path& out) {
+  nlohmann::ordered_json json;
+  json["format"] = kFormat;
+  json["suite"] = comparison.suite;
+  json["tasks"] = comparison.tasks;
+  json["seeds"] = comparison.seeds;
+  json["train_images"] = comparison.train_images;
+  json["test_images"] = comparison.test_images;
+  const auto measures = measure_names(comparison.runs);
+  for (const ComparedArm& arm : comparison.arms) {
+    json["order"].push_back(arm.name);
+    json["arms"][arm.name] = arm_json(comparison, arm, measures);
+  }
+  for (const PublishedFigures& figures : published_figures()) {
+    json["published"][figures.arm] = {{"loss", figures.loss}, {"accuracy", figures.accuracy}};
+  }
+  json["linear_softmax_on_pixels"] = {{"task_test_accuracy", comparison.linear.test_accuracy},
+                                      {"task_train_accuracy", comparison.linear.train_accuracy}};
+  for (const ComparedRun& run : comparison.runs) json["runs"].push_back(run_json(run, out));
+  for (const auto& [name, value] : comparison.provenance) json["provenance"][name] = value;
+  return json;
+}
+
+std::string comparison_csv(const Comparison& comparison) {
+  const auto measures = measure_names(comparison.runs);
+  CsvRow header;
+  header.add("arm").add("variant").add("seed");
+  for (const std::string& measure : measures) header.add(measure);
+  for (const char* kind : {"train_accuracy_", "test_accuracy_", "blind_accuracy_"}) {
+    for (const std::string& task : comparison.tasks) header.add(kind + task);
+  }
+  std::string text = header.text() + '\n';
+  for (const ComparedRun& run : comparison.runs) {
+    CsvRow row;
+    row.add(run.arm).add(run.variant).add(std::to_string(run.seed));
+    for (const std::string& measure : measures) row.add(run.measures.get(measure));
+    row.add(run.task_train_accuracy).add(run.task_test_accuracy).add(run.task_blind_accuracy);
+    text += row.text() + '\n';
+  }
+  return text;
+}
+
+nlohmann::ordered_json claims_of(const Comparison& comparison) {
+  std::vector<ClaimRun> runs;
+  for (const ComparedRun& run : comparison.runs)
+    runs.push_back(read_claim_run(run.folder, run.arm));
+  return claims_json(judge_claims(runs));
+}
+
+LinearProbeResult cached_linear_probe(const fs::path& out, const Dataset& data, int64_t classes,
+                                      const std::function<bool(double)>& keep_going) {
+  const fs::path file = out / "linear.json";
+  const nlohmann::ordered_json made_of = {{"data_fingerprint", data.fingerprint},
+                                          {"classes", classes},
+                                          {"epochs", kLinearProbeEpochs},
+                                          {"seed", kLinearProbeSeed}};
+  LinearProbeResult result;
+  if (fs::exists(file)) {
+    const auto kept = nlohmann::ordered_json::parse(read_file(file), nullptr,
+                                                    /*allow_exceptions=*/false);
+    if (kept.is_object() && kept.value("made_of", nlohmann::ordered_json()) == made_of) {
+      try {
+        kept.at("task_test_accuracy").get_to(result.test_accuracy);
+        kept.at("task_train_accuracy").get_to(result.train_accuracy);
+        return result;
+      } catch (const nlohmann::json::exception&) {
+        // Not what is written below: made anew.
+      }
+    }
+  }
+  result = linear_probe(data, classes, kLinearProbeEpochs, kLinearProbeSeed, keep_going);
+  nlohmann::ordered_json json;
+  json["made_of"] = made_of;
+  json["tasks"] = data.task_names;
+  json["task_test_accuracy"] = result.test_accuracy;
+  json["task_train_accuracy"] = result.train_accuracy;
+  write_file_atomically(file, json.dump(1) + "\n");
+  return result;
+}
+
+}  // namespace cdsp

@@ -1,0 +1,58 @@
+#include "experiment/fingerprint.h"
+
+#include "data/digest.h"
+
+namespace cdsp {
+
+bool shapes_results(const std::string& key) {
+  return !changes_speed_only(key) && key != "data.root";
+}
+
+std::vector<KeyDifference> differing_keys(const Config& found, const Config& wanted) {
+  const auto left = flatten(found), right = flatten(wanted);
+  std::vector<KeyDifference> differences;
+  for (size_t i = 0; i < right.size(); ++i) {
+    const auto& [key, value] = right[i];
+    if (shapes_results(key) && left[i].second != value)
+      differences.push_back({key, left[i].second, value});
+  }
+  return differences;
+}
+
+std::string config_fingerprint(const Config& config) {
+  std::string text;
+  for (const KeyDifference& difference : differing_keys(Config{}, config)) {
+    text += difference.key + ": " + difference.wanted + "\n";
+  }
+  Sha256 digest;
+  digest.update(text.data(), text.size());
+  return digest.finish();
+}
+
+std::optional<std::string> mismatch_of_run(const Config& found,
+                                           const std::optional<RunRecord>& record,
+                                           const Config& wanted,
+                                           const std::string& data_fingerprint) {
+  const auto keys = differing_keys(found, wanted);
+  if (!keys.empty()) {
+    return "with " + keys.front().key + ": " + keys.front().found + ", this one wants " +
+           keys.front().wanted;
+  }
+  if (!record) return std::nullopt;
+  if (record->results_version != kResultsVersion) {
+    return "with results_version: " + std::to_string(record->results_version) +
+           ", this program's numbers are of version " + std::to_string(kResultsVersion);
+  }
+  if (record->data_fingerprint != data_fingerprint) {
+    return "on other data (data_fingerprint: " + record->data_fingerprint + ", here " +
+           data_fingerprint + ")";
+  }
+  const std::string expected = config_fingerprint(wanted);
+  if (!record->config_fingerprint.empty() && record->config_fingerprint != expected) {
+    return "whose config.yaml is not the one it was made with (config_fingerprint: " +
+           record->config_fingerprint + " in run.json, " + expected + " by config.yaml)";
+  }
+  return std::nullopt;
+}
+
+}  // namespace cdsp
