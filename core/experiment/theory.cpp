@@ -185,7 +185,8 @@ std::vector<fs::path> write_theory(const fs::path& out, const std::vector<Theory
 
 std::string figure(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
+  const bool whole = std::abs(value) >= 1000.0 && std::abs(value) < 1e7;
+  std::snprintf(text, sizeof text, whole ? "%.0f" : "%.3g", value);
   return text;
 }
 

@@ -81,7 +81,8 @@ std::vector<std::filesystem::path> write_theory(const std::filesystem::path& out
                                                 const std::vector<TheorySection>& sections,
                                                 const TheoryOptions& options);
 
-/// Three significant digits; a fraction as per cent with one decimal, "94.5 %".
+/// Three significant digits, from 1000 on all before the point; a fraction as per cent with one
+/// decimal, "94.5 %".
 std::string figure(double value);
 std::string share_figure(double fraction);
 

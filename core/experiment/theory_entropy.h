@@ -4,19 +4,25 @@
 #include <cstdint>
 #include <vector>
 
+#include "eval/statistics.h"
 #include "experiment/theory.h"
 #include "experiment/theory_link.h"
 #include "experiment/theory_run.h"
 
 namespace cdsp {
 
-/// Structural entropy of simulated networks of N^2 links, N = 8: half of the links under conflict,
+/// N^2 of a simulated network, N = 8.
+inline constexpr int64_t kSimulatedLinks = 64;
+
+/// Structural entropy of simulated networks: half of the links under conflict,
 /// half under synergy of the same size.
 struct EntropyPaths {
   std::vector<double> steps, mean, standard_error;  // over networks, in bits
   std::vector<std::vector<double>> networks;        // [network][record], in bits
-  /// Largest rise of the mean above its own running minimum, and the standard error there.
-  double largest_rise = 0, error_of_rise = 0;
+  /// Change of the mean from one tenth of the time to the next, paired by network, with the
+  /// interval of each such that all of them together hold 95 times of 100.
+  std::vector<double> changes;
+  std::vector<Interval> change_intervals;
   /// Over the last third of the records, averaged over time, then over networks.
   double late_mean = 0, late_error = 0;
 };

@@ -106,8 +106,8 @@ void add_pruning_of_run(TheorySection& section, const TheoryRun& run) {
   if (all.compared > 0.0) {
     falling.holds = all.rose == 0.0;
     falling.evidence = share_figure(share(all.fell, all.compared)) + " of " + figure(all.compared) +
-                       " fell, " + share_figure(share(all.rose, all.compared)) +
-                       " rose: there the task's gain outweighed the conflict";
+                       " fell, " + share_figure(share(all.rose, all.compared)) + " rose" +
+                       (all.rose > 0.0 ? ": there the task's gain outweighed the conflict" : "");
   }
   section.findings.push_back(std::move(falling));
   section.findings.push_back(

@@ -196,6 +196,18 @@ TEST_CASE("too few paths and folders that hold no run are refused") {
   options.run = folder.path();
   CHECK_THAT(message_of<InputError>([&] { verify_theory(options); }),
              ContainsSubstring("holds no run of cdsp"));
+  const auto write_run = [&](const std::string& status, const std::string& variant) {
+    folder.write("run.json", R"({"status": ")" + status + R"(", "start": "", "wall_seconds": 1,
+        "resumed": 0, "steps": 4, "epochs": 2, "parameters": 10, "device": "cpu", "threads": 1,
+        "data_fingerprint": "ab"})");
+    folder.write("config.yaml", "variant: " + variant + "\n");
+  };
+  write_run("running", "cdsp");
+  CHECK_THAT(message_of<InputError>([&] { verify_theory(options); }),
+             ContainsSubstring("the run is running"));
+  write_run("finished", "blind");
+  CHECK_THAT(message_of<InputError>([&] { verify_theory(options); }),
+             ContainsSubstring("is a run of variant blind"));
 }
 
 TEST_CASE("theory.json and the charts have the shape that the report reads") {
