@@ -173,6 +173,9 @@ add_library(cdsp_torch INTERFACE)
 add_library(cdsp::torch ALIAS cdsp_torch)
 target_include_directories(cdsp_torch SYSTEM INTERFACE
   "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+# Before LibTorch in the search order: libtorch.so of some wheels (2.11) exports a copy of std::filesystem that
+# calls functions it does not have, and whoever comes first serves the whole program.
+target_link_options(cdsp_torch INTERFACE "LINKER:--push-state,--no-as-needed" -lstdc++ "LINKER:--pop-state")
 target_link_libraries(cdsp_torch INTERFACE
   "${CDSP_LIB_torch}" "${CDSP_LIB_torch_cpu}" "${CDSP_LIB_c10}" Threads::Threads)
 target_compile_definitions(cdsp_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
