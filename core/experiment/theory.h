@@ -5,8 +5,8 @@
 //   Theorem 1   persistent conflict prunes a link (Eq. 25 to 35)
 //   Theorem 2   the structural entropy falls and stays above zero (Eq. 36 to 44)
 //
-// Everything is computed; a finding may come out false. What is fixed beforehand (step counts,
-// values of eta, delta, s, and the bounds that findings are held to) stands in the sections' text.
+// Everything is computed; a finding may come out false. Settings stand in the sections' text, the
+// bounds that findings are held to in their statements and in docs/theory.md.
 #pragma once
 
 #include <cstdint>
