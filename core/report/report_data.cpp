@@ -34,7 +34,10 @@ std::vector<std::string> missing_of_runs(const std::vector<RunData>& runs) {
   }
   std::vector<std::string> missing;
   missing.reserve(sentences.size());
-  for (const auto& [sentence, names] : sentences) missing.push_back(names + ": " + sentence + ".");
+  for (const auto& [sentence, names] : sentences) {
+    missing.push_back(names);
+    missing.back().append(": ").append(sentence).append(".");
+  }
   return missing;
 }
 

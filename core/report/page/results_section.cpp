@@ -184,7 +184,12 @@ LineChart chart_of_measure(const AblationData& ablation, const std::string& name
   LineChart chart;
   chart.title = style.title;
   chart.x = {ablation.key, false};
-  chart.y = {style.title, false};
+  // The unit stands in brackets at the title's end, if there is one.
+  const size_t unit = style.title.rfind(" (");
+  if (unit != std::string::npos) {
+    chart.title = style.title.substr(0, unit);
+    chart.y.label = style.title.substr(unit + 2, style.title.size() - unit - 3);
+  }
   chart.categories = ablation.values;
   ChartSeries series;
   series.style = ChartSeries::Style::kPoints;

@@ -30,6 +30,10 @@ std::map<std::string, std::string> read_pieces() {
   return pieces;
 }
 
+[[noreturn]] void fail(const std::string& piece, const char* what, const std::string& name) {
+  throw std::logic_error("template '" + piece + "': " + what + " {{" + name + "}}");
+}
+
 }  // namespace
 
 Insertion::Insertion(const std::string& text) : markup_(markup_escaped(text)) {}
@@ -53,14 +57,14 @@ Html fill(const std::string& piece,
       html.markup += insertion.markup();
       known = true;
     }
-    if (!known) throw std::logic_error("template '" + piece + "': nothing fills {{" + name + "}}");
+    if (!known) fail(piece, "nothing fills", name);
     used.insert(name);
     start = close + 2;
   }
   html.markup += text.substr(start);
   for (const auto& [place, insertion] : insertions) {
     if (used.count(place) == 0) {
-      throw std::logic_error("template '" + piece + "' has no place {{" + place + "}}");
+      fail(piece, "there is no place", place);
     }
   }
   return html;
