@@ -75,11 +75,9 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
     json["values"].push_back(number_json(each.value));
   }
   json["estimate"] = part.estimate ? number_json(*part.estimate) : nullptr;
-  json["interval_t"] = part.share ? nullptr : interval_json(part.interval);
-  json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
-  // What the verdict is passed on, whichever of the two kinds it is.
-  json["interval"] = interval_json(part.interval);
+  json["interval"] = interval_json(part.interval);  // what the verdict is passed on
   json["interval_kind"] = part.share ? "clopper-pearson" : "student-t";
+  json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
   json["verdict"] = to_string(part.verdict);
   return json;
 }

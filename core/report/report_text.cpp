@@ -64,7 +64,7 @@ std::string claims_text(const ClaimsData& claims) {
       const std::string unit = part.unit.empty() ? "" : " (" + part.unit + ")";
       const std::string needed = part.threshold ? needed_in_words(part) : "-";
       table.add_row({"    " + part.label + unit, short_number(part.estimate),
-                     interval_text(part.student), needed, part.verdict});
+                     interval_text(part.judged), needed, part.verdict});
     }
   }
   return table.text() + "\n" + verdicts_in_words(claims) + "\n";

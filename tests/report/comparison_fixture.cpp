@@ -163,7 +163,7 @@ Json claim_part(const std::string& name, double estimate, const std::string& ver
           {"seeds", {0, 1, 2}},
           {"values", {estimate - 0.05, estimate, estimate + 0.05}},
           {"estimate", estimate},
-          {"interval_t", {estimate - 0.1, estimate + 0.1}},
+          {"interval", {estimate - 0.1, estimate + 0.1}},
           {"interval_bootstrap", {estimate - 0.04, estimate + 0.04}},
           {"verdict", verdict}};
 }

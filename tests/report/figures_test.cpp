@@ -163,7 +163,7 @@ TEST_CASE("intervals against thresholds", "[report]") {
   measured.unit = "bits";
   measured.values = {0.1, 0.2, kNaN};
   measured.estimate = 0.15;
-  measured.student = {{0.05, 0.25}};
+  measured.judged = {{0.05, 0.25}};
   measured.bootstrap = {{0.1, 0.2}};
   measured.threshold = 0.0;
   measured.direction = ">";

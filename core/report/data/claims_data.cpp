@@ -17,7 +17,7 @@ IntervalRow read_part(const Json& json) {
   part.unit = text_of(json, "unit");
   part.values = numbers_of(json, "values");
   part.estimate = number_of(json, "estimate");
-  part.student = interval_of(json, "interval_t");
+  part.judged = interval_of(json, "interval");
   part.bootstrap = interval_of(json, "interval_bootstrap");
   const double threshold = number_of(json, "threshold");
   if (std::isfinite(threshold)) part.threshold = threshold;
@@ -50,6 +50,9 @@ ClaimsData read_claims(const std::filesystem::path& path) {
       claim.sentence = text_of(entry, "sentence");
       for (const Json& part : entry.value("parts", Json::array())) {
         claim.parts.push_back(read_part(part));
+      }
+      for (const Json& part : entry.value("beside", Json::array())) {
+        claim.beside.push_back(read_part(part));
       }
       data.claims.push_back(claim);
     }

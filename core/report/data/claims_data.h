@@ -15,6 +15,7 @@ struct ClaimData {
   std::string verdict;  // supported | not supported | inconclusive | not measured
   std::string sentence;
   std::vector<IntervalRow> parts;
+  std::vector<IntervalRow> beside;  // shown, not judged with the claim
 };
 
 struct ClaimsData {

@@ -33,7 +33,7 @@ std::string interval_text(const Interval& interval) {
 
 /// "0.123 [0.1, 0.2], needs > 0: supported"
 std::string finding_text(const IntervalRow& row) {
-  std::string text = short_number(row.estimate) + " " + interval_text(row.student);
+  std::string text = short_number(row.estimate) + " " + interval_text(row.judged);
   if (row.threshold) text += ", needs " + needed_in_words(row);
   return text + ": " + row.verdict;
 }
@@ -89,7 +89,7 @@ class IntervalDrawing {
       values.insert(values.end(), row.values.begin(), row.values.end());
       values.push_back(row.estimate);
       if (row.threshold) values.push_back(*row.threshold);
-      for (const Interval& interval : {row.student, row.bootstrap}) {
+      for (const Interval& interval : {row.judged, row.bootstrap}) {
         if (interval) values.insert(values.end(), {interval->first, interval->second});
       }
     }
@@ -134,10 +134,10 @@ class IntervalDrawing {
       canvas.lines({{at, y - 2}, {at, y + kStrip - 2}}, threshold_line());
     }
     const double middle = y + 10, below = y + 21;
-    if (row.student) {
-      canvas.lines({{place(row.student->first), middle}, {place(row.student->second), middle}},
+    if (row.judged) {
+      canvas.lines({{place(row.judged->first), middle}, {place(row.judged->second), middle}},
                    series_line(kSeriesOfEstimates));
-      for (const double end : {row.student->first, row.student->second}) {
+      for (const double end : {row.judged->first, row.judged->second}) {
         canvas.lines({{place(end), middle - 5}, {place(end), middle + 5}},
                      series_line(kSeriesOfEstimates));
       }

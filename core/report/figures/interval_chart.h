@@ -12,9 +12,9 @@ using Interval = std::optional<std::pair<double, double>>;
 
 struct IntervalRow {
   std::string label, unit;
-  std::vector<double> values;   // one for each seed
-  double estimate = 0;          // NaN if there is none
-  Interval student, bootstrap;  // intervals by Student's t and by the bootstrap
+  std::vector<double> values;  // one for each seed
+  double estimate = 0;         // NaN if there is none
+  Interval judged, bootstrap;  // judged: Student's t, or Clopper and Pearson's for a share
   std::optional<double> threshold;
   std::string direction;  // ">", ">=", "<", "<=": the side that the claim needs
   std::string verdict;    // in words

@@ -1,5 +1,6 @@
 #include "report/page/claims_section.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -65,19 +66,24 @@ Html parts_table(const ClaimsData& claims) {
                                                        {"Unit", false},
                                                        {"Seeds"},
                                                        {"Estimate"},
-                                                       {interval + " (Student)"},
-                                                       {interval + " (bootstrap)"},
+                                                       {interval},
+                                                       {"Bootstrap interval"},
                                                        {"Needed"},
                                                        {"Verdict", false}});
+  const auto add = [&table](const std::string& id, const IntervalRow& part,
+                            const std::string& verdict) {
+    const std::string needed = part.threshold ? needed_in_words(part) : "-";
+    const auto seeds = std::count_if(part.values.begin(), part.values.end(),
+                                     [](double value) { return std::isfinite(value); });
+    table.add_row(
+        {id, part.label, part.unit, Cell(std::to_string(seeds), static_cast<double>(seeds)),
+         Cell(short_number(part.estimate, 4), part.estimate), range_cell(part.judged),
+         range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))), verdict});
+  };
   for (const ClaimData& claim : claims.claims) {
-    for (const IntervalRow& part : claim.parts) {
-      const std::string needed = part.threshold ? needed_in_words(part) : "-";
-      table.add_row(
-          {claim.id, part.label, part.unit,
-           Cell(std::to_string(part.values.size()), static_cast<double>(part.values.size())),
-           Cell(short_number(part.estimate, 4), part.estimate), range_cell(part.student),
-           range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))),
-           part.verdict});
+    for (const IntervalRow& part : claim.parts) add(claim.id, part, part.verdict);
+    for (const IntervalRow& part : claim.beside) {
+      add(claim.id, part, "beside, not judged: " + part.verdict);
     }
   }
   return table.empty() ? Html{} : table.html();
