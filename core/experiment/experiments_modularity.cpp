@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_number.h"
 #include "experiment/experiments_folder.h"
+#include "experiment/run_tables.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -14,17 +15,11 @@ namespace {
 
 constexpr const char* kArm = "cdsp";
 
-std::string epoch_name(int64_t epoch) {
-  char name[32];
-  std::snprintf(name, sizeof name, "epoch_%03lld", static_cast<long long>(epoch));
-  return name;
-}
-
 /// The last epoch that has a routing file.
 int64_t epochs_of(const fs::path& run) {
   int64_t epochs = 0;
-  while (fs::exists(run / "routing" / (epoch_name(epochs + 1) + ".json"))) ++epochs;
-  if (epochs == 0) throw InputError(run.string() + ": holds no routing/epoch_001.json");
+  while (fs::exists(epoch_table(run / "routing", epochs + 1))) ++epochs;
+  if (epochs == 0) throw InputError(run.string() + ": holds no routing/epoch_001.csv");
   return epochs;
 }
 
@@ -44,7 +39,7 @@ std::string stacked(const std::vector<const ComparedRun*>& runs, const std::stri
   for (const ComparedRun* run : runs) {
     const int64_t epochs = epochs_of(run->folder);
     for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
-      stack(run->folder / folder / (epoch_name(epoch) + ".csv"), "seed,epoch",
+      stack(epoch_table(run->folder / folder, epoch), "seed,epoch",
             std::to_string(run->seed) + "," + std::to_string(epoch), table);
     }
   }
@@ -58,39 +53,28 @@ std::string stacked_metrics(const std::vector<const ComparedRun*>& runs,
   for (const std::string& column : columns) table += "," + column;
   table += "\n";
   for (const ComparedRun* run : runs) {
-    const fs::path file = run->folder / "metrics.csv";
-    std::istringstream lines(read_file(file));
-    std::string line;
-    std::vector<size_t> places;
-    while (std::getline(lines, line)) {
-      std::vector<std::string> cells;
-      std::istringstream row(line);
-      for (std::string text; std::getline(row, text, ',');) cells.push_back(text);
-      if (places.empty()) {
-        for (const std::string& column : columns) {
-          size_t place = 0;
-          while (place < cells.size() && cells[place] != column) ++place;
-          if (place == cells.size()) throw InputError(file.string() + ": has no column " + column);
-          places.push_back(place);
-        }
-        continue;
-      }
-      table += std::to_string(run->seed);
-      for (const size_t place : places) table += "," + (place < cells.size() ? cells[place] : "");
-      table += "\n";
+    const CsvTable metrics(run->folder / "metrics.csv");
+    std::vector<std::vector<double>> chosen;
+    for (const std::string& column : columns) chosen.push_back(metrics.numbers(column));
+    for (size_t i = 0; i < metrics.rows(); ++i) {
+      CsvRow row;
+      row.add(std::to_string(run->seed));
+      for (const std::vector<double>& values : chosen) row.add(values[i]);
+      table += row.text() + "\n";
     }
   }
   return table;
 }
 
-/// The measures of every epoch's routing; `at_end` and `first` receive layer 0's separation.
+/// The measures of every epoch's routing; `separation` receives layer 0's index.
 std::string measures_by_epoch(const std::vector<const ComparedRun*>& runs, ShownTable& separation) {
   std::string table;
   for (const ComparedRun* run : runs) {
     std::vector<std::string> shown = {std::to_string(run->seed)};
     const int64_t epochs = epochs_of(run->folder);
     for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
-      const fs::path file = run->folder / "routing" / (epoch_name(epoch) + ".json");
+      fs::path file = epoch_table(run->folder / "routing", epoch);
+      file.replace_extension(".json");
       try {
         const auto json = nlohmann::json::parse(read_file(file));
         int64_t layer = 0;
@@ -124,22 +108,30 @@ std::string measures_by_epoch(const std::vector<const ComparedRun*>& runs, Shown
   return table;
 }
 
+/// [layer][expert][expert]
+std::vector<std::vector<std::vector<double>>> rank_overlap_of(const fs::path& file) {
+  try {
+    return nlohmann::json::parse(read_file(file)).at("topology").at("rank_overlap");
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(file.string() + ": is not what a run of CDSP writes: " + error.what());
+  }
+}
+
 std::string rank_overlap(const std::vector<const ComparedRun*>& runs) {
   std::string table;
   for (const ComparedRun* run : runs) {
-    const auto summary = nlohmann::json::parse(read_file(run->folder / "summary.json"));
     int64_t layer = 0;
-    for (const auto& matrix : summary.at("topology").at("rank_overlap")) {
+    for (const auto& matrix : rank_overlap_of(run->folder / "summary.json")) {
       if (table.empty()) {
         table = "seed,layer,expert";
         for (size_t e = 0; e < matrix.size(); ++e) table += ",expert_" + std::to_string(e);
         table += "\n";
       }
       int64_t expert = 0;
-      for (const auto& row : matrix) {
+      for (const std::vector<double>& row : matrix) {
         CsvRow cells;
         cells.add(std::to_string(run->seed)).add(layer).add(expert++);
-        table += cells.add(row.get<std::vector<double>>()).text() + "\n";
+        table += cells.add(row).text() + "\n";
       }
       ++layer;
     }

@@ -28,8 +28,6 @@ class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void on_start(const Config&, const Trainer&, const std::filesystem::path& /*out*/) {}
-  /// Instead of all the others: a comparison takes the finished run in `out` as it is.
-  virtual void on_reuse(const Config&, const std::filesystem::path& /*out*/) {}
   virtual void on_step(const Trainer&) {}
   virtual void on_log(const StepMetrics&, double /*images_per_second*/) {}
   virtual void on_evaluate(int64_t /*epoch*/) {}

@@ -87,11 +87,6 @@ void Progress::on_start(const Config& config, const Trainer& trainer,
   print_line(line);
 }
 
-void Progress::on_reuse(const Config& config, const std::filesystem::path& out) {
-  run_ = run_name(config);
-  print_line(run_ + ": finished before, taken from " + out.string());
-}
-
 void Progress::on_step(const Trainer& trainer) {
   step_ = trainer.steps_done();
   doing_.clear();

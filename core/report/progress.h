@@ -33,7 +33,6 @@ class Progress : public RunObserver {
 
   void on_start(const Config& config, const Trainer& trainer,
                 const std::filesystem::path& out) override;
-  void on_reuse(const Config& config, const std::filesystem::path& out) override;
   void on_step(const Trainer& trainer) override;
   void on_log(const StepMetrics& metrics, double images_per_second) override;
   void on_evaluate(int64_t epoch) override;

@@ -82,6 +82,9 @@ TEST_CASE("mistakes in the command line", "[app]") {
                {{"blind-eval", "--checkpoint", "none.safetensors"}, {"--config"}},
                {{"compare", "baselines", "--suite", "none", "--out", "run"}, {"--suite", "none"}},
                {{"compare", "baselines", "--seeds", "1,x", "--out", "run"}, {"--seeds", "1,x"}},
+               {{"compare", "baselines", "--jobs", "0", "--out", "run"}, {"--jobs", "0", "auto"}},
+               {{"compare", "ablation", "--out", "run"}, {"--key", "--study"}},
+               {{"compare", "ablation", "--key", "moe.rank", "--out", "run"}, {"--values"}},
                {{"bench", "step", "--variant", "dense"}, {"--variant", "dense", "baseline"}},
                {{"bench", "step", "--batch", "0"}, {"--batch", "0"}}});
 }
