@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "experiment/claims.h"
-#include "experiment/run_tables.h"
 #include "support/catch.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
@@ -94,17 +93,4 @@ TEST_CASE("a folder that is no finished, judged run is refused by name") {
   write_run(folder);
   fs::remove(folder.path() / "topology" / "epoch_002.csv");
   CHECK_THAT(message(), ContainsSubstring("epoch_002.csv"));
-}
-
-TEST_CASE("a table that is none is refused by line") {
-  const TemporaryFolder folder;
-  const auto message = [&](const std::string& text) {
-    const fs::path file = folder.write("table.csv", text);
-    return message_of<InputError>([&] { CsvTable(file).numbers("b"); });
-  };
-  CHECK(message("a,b\n1,2\n").empty());
-  CHECK_THAT(message(""), ContainsSubstring("has no heading"));
-  CHECK_THAT(message("a,c\n1,2\n"), ContainsSubstring("line 1: has no column 'b'"));
-  CHECK_THAT(message("a,b\n1,2\n3\n"), ContainsSubstring("line 3: has 1 cells"));
-  CHECK_THAT(message("a,b\n1,x2\n"), ContainsSubstring("line 2: column 'b': 'x2' is no number"));
 }
