@@ -138,7 +138,7 @@ TEST_CASE("a queue at work, as a table that is drawn again", "[report]") {
   // Where the seeds have no room, they are counted.
   screen.width = 20;
   progress.on_time(state);
-  CHECK_THAT(screen.take(), ContainsSubstring("1 of 2 don"));
+  CHECK_THAT(screen.take(), ContainsSubstring("1 of 2 do"));
   progress.on_end(state);
   screen.take();
   progress.on_yardstick(0.5);
