@@ -2,6 +2,7 @@
 #include "experiment/blind_eval.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/output.h"
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "experiment/run_directory.h"
 #include "report/terminal_heatmap.h"
@@ -75,6 +77,31 @@ void warn_about(const fs::path& run, const Dataset& data) {
   }
 }
 
+/// What an evaluation in the same folder had and this one has not is about to go.
+void warn_of_replacing(const fs::path& out, const std::vector<Evaluation>& evaluations) {
+  const fs::path file = out / "blind_eval" / "blind_eval.json";
+  if (!fs::exists(file)) return;
+  const auto before = nlohmann::json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+  if (!before.is_object() || !before.contains("protocols")) return;
+  std::string lost;
+  for (const auto& [name, values] : before["protocols"].items()) {
+    const bool is_kept =
+        std::any_of(evaluations.begin(), evaluations.end(),
+                    [&name = name](const Evaluation& e) { return e.protocol.name() == name; });
+    if (!is_kept) lost += (lost.empty() ? "" : ", ") + name;
+  }
+  if (!lost.empty()) spdlog::warn("{}: replaced; it also had {}", file.string(), lost);
+}
+
+/// Weights that give no finite loss are no result.
+void warn_of_non_finite(const std::vector<Evaluation>& evaluations) {
+  for (const Evaluation& evaluation : evaluations) {
+    if (std::isfinite(evaluation.total_loss())) continue;
+    spdlog::warn("protocol {}: the loss is not finite; the weights are spoilt",
+                 evaluation.protocol.name());
+  }
+}
+
 TextTable results_table(const std::vector<Evaluation>& evaluations,
                         const std::vector<std::string>& tasks) {
   std::vector<std::string> heading = {"protocol", "accuracy %", "loss"};
@@ -125,6 +152,8 @@ int blind_eval(const BlindEvalArguments& arguments, const GlobalOptions& global)
   const fs::path out = !arguments.out.empty()  ? fs::path(arguments.out)
                        : arguments.run.empty() ? fs::path(".")
                                                : fs::path(arguments.run);
+  warn_of_non_finite(evaluations);
+  warn_of_replacing(out, evaluations);
   const fs::path file = write_blind_eval(out, model, data, evaluations);
   if (global.json) {
     print_result(blind_eval_json(model, data, evaluations));
@@ -166,9 +195,12 @@ void add_blind_eval(CLI::App& root, const GlobalOptions& global, Action& action)
       ->allow_extra_args(false);
   add_device_option(*command, arguments->device);
   command
-      ->add_option("--out", arguments->out,
-                   "Folder that blind_eval/ goes into (default: the run's folder)")
-      ->type_name("DIR");
+      ->add_option(
+          "--out", arguments->out,
+          "Folder that blind_eval/ goes into (default: the run's folder; with --checkpoint the "
+          "working directory)")
+      ->type_name("DIR")
+      ->check(not_empty());
   command->callback([arguments, &global, &action] {
     action = [arguments, &global] { return blind_eval(*arguments, global); };
   });

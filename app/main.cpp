@@ -105,7 +105,11 @@ int run(const app::Action& action) {
   } catch (const std::bad_alloc&) {
     return report("out of memory", kExitFailedAtWork);
   } catch (const std::exception& error) {
-    return report(error.what(), kExitFailedAtWork);
+    const std::string message = error.what();
+    // LibTorch's allocators say it in their own words.
+    const bool no_memory = message.find("DefaultCPUAllocator") != std::string::npos ||
+                           message.find("CUDA out of memory") != std::string::npos;
+    return report(no_memory ? "out of memory" : message, kExitFailedAtWork);
   }
 }
 

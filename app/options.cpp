@@ -16,7 +16,16 @@ void add_set_option(CLI::App& command, std::vector<std::string>& overrides) {
 
 void add_device_option(CLI::App& command, std::string& device) {
   command.add_option("--device", device, "auto, cpu, cuda or cuda:i (default: as the config says)")
-      ->type_name("DEVICE");
+      ->type_name("DEVICE")
+      ->check(not_empty());
+}
+
+CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& value) {
+        return value.empty() ? std::string("found nothing; a value is needed") : std::string();
+      },
+      "");
 }
 
 void override_key(std::vector<std::string>& overrides, const std::string& option,

@@ -18,6 +18,9 @@ void add_set_option(CLI::App& command, std::vector<std::string>& overrides);
 /// --device, which is --set train.device under a shorter name.
 void add_device_option(CLI::App& command, std::string& device);
 
+/// For options whose value must be more than nothing: --seed "$SEED" with SEED unset is a mistake.
+CLI::Validator not_empty();
+
 /// Adds `key=value` to the overrides unless `value` is empty. Throws InputError naming `option` if
 /// it is no value of that key.
 void override_key(std::vector<std::string>& overrides, const std::string& option,

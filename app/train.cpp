@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "experiment/run_directory.h"
 #include "report/text_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
@@ -43,6 +44,15 @@ Config requested_config(const TrainArguments& arguments) {
   override_key(overrides, "--device", "train.device", arguments.device);
   override_key(overrides, "--threads", "train.threads", arguments.threads);
   return load_config(file, overrides);
+}
+
+/// Sums are rounded in another order on another number of threads or device.
+void warn_of_other_rounding(const Config& before, const Config& now) {
+  if (before.train.threads == now.train.threads && before.train.device == now.train.device) return;
+  spdlog::warn(
+      "going on with {} threads on {}, begun with {} on {}: the results will agree with an "
+      "uninterrupted run's up to rounding only",
+      now.train.threads, now.train.device, before.train.threads, before.train.device);
 }
 
 /// Accuracies and losses of summary.json, a column for each task.
@@ -91,7 +101,11 @@ int train(const TrainArguments& arguments, const GlobalOptions& global) {
                            ? fs::path("runs") / (std::string(to_string(config.variant)) + "-seed" +
                                                  std::to_string(config.seed))
                            : fs::path(arguments.out);
-  if (arguments.resume) RunDirectory::reject_busy(out);
+  // What can be refused at once is refused before the data are read.
+  RunDirectory::reject_unusable(
+      out, arguments.resume ? RunDirectory::Mode::kResume : RunDirectory::Mode::kNew);
+  resolve_device(config.train.device);
+  if (arguments.resume) warn_of_other_rounding(load_config(out / "config.yaml"), config);
   const Dataset data = load_dataset(config);
   if (arguments.resume) inspect_run(out, config, data.fingerprint);
 
@@ -122,12 +136,15 @@ void add_train(CLI::App& root, const GlobalOptions& global, Action& action) {
   command
       ->add_option("--out", arguments->out,
                    "The run's folder, new or empty (default: runs/VARIANT-seedN)")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty());
   command->add_option("--seed", arguments->seed, "Seed (default: as the config says)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(not_empty());
   add_device_option(*command, arguments->device);
   command->add_option("--threads", arguments->threads, "CPU threads; 0 = all cores")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(not_empty());
   command->add_flag("--resume", arguments->resume,
                     "Go on with the run in --out, by its own config.yaml");
   command->callback([arguments, &global, &action] {

@@ -91,8 +91,9 @@ fs::path write_blind_eval(const fs::path& out, const TrainedModel& model, const 
   std::error_code code;
   fs::create_directories(folder, code);
   if (code) throw InputError(folder.string() + ": cannot be created: " + code.message());
-  for (const auto& entry : fs::directory_iterator(folder, code)) {
-    if (entry.path().extension() == ".csv") fs::remove(entry.path(), code);
+  // Tables of protocols that are not among these would belong to other weights or data.
+  for (const Protocol& protocol : all_protocols(data.test.tasks())) {
+    fs::remove(folder / (protocol.name() + ".csv"), code);
   }
   for (const Evaluation& evaluation : evaluations) {
     write_file_atomically(folder / (evaluation.protocol.name() + ".csv"),

@@ -55,18 +55,8 @@ int take_lock(const fs::path& folder) {
 
 RunDirectory::RunDirectory(fs::path path, Mode mode)
     : path_(std::move(path)), kept_(mode == Mode::kResume) {
+  reject_unusable(path_, mode);
   std::error_code code;
-  if (fs::exists(path_, code) && !fs::is_directory(path_, code)) {
-    throw InputError(path_.string() + ": is a file; a run needs a folder");
-  }
-  if (mode == Mode::kResume && !fs::exists(path_ / "config.yaml")) {
-    throw InputError(path_.string() + ": holds no run to resume (no config.yaml)");
-  }
-  if (mode == Mode::kNew && fs::is_directory(path_, code) && holds_files(path_)) {
-    // A folder at work is not empty either, and that is what its user must hear.
-    reject_busy(path_);
-    reject_as_not_empty();
-  }
   made_here_ = fs::create_directories(path_, code);
   if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
   lock_ = take_lock(path_);
@@ -74,12 +64,22 @@ RunDirectory::RunDirectory(fs::path path, Mode mode)
   if (mode == Mode::kNew && holds_files(path_)) {
     kept_ = true;
     release();
-    reject_as_not_empty();
+    reject_as_not_empty(path_);
   }
 }
 
-void RunDirectory::reject_busy(const fs::path& path) {
+void RunDirectory::reject_unusable(const fs::path& path, Mode mode) {
+  std::error_code code;
+  if (fs::exists(path, code) && !fs::is_directory(path, code)) {
+    throw InputError(path.string() + ": is a file; a run needs a folder");
+  }
+  if (mode == Mode::kResume && !fs::exists(path / "config.yaml")) {
+    throw InputError(path.string() + ": holds no run to resume (no config.yaml)");
+  }
+  if (!fs::is_directory(path, code) || !holds_files(path)) return;
+  // A folder at work is not empty either, and that is what its user must hear.
   if (fs::exists(path / kLockName)) ::close(take_lock(path));
+  if (mode == Mode::kNew) reject_as_not_empty(path);
 }
 
 RunDirectory::~RunDirectory() { release(); }
@@ -97,9 +97,12 @@ void RunDirectory::release() {
   ::close(lock_);
 }
 
-void RunDirectory::reject_as_not_empty() const {
-  throw InputError(path_.string() +
-                   ": is not empty; choose another --out, or continue the run in it with --resume");
+void RunDirectory::reject_as_not_empty(const fs::path& path) {
+  throw InputError(path.string() +
+                   (fs::exists(path / "config.yaml")
+                        ? ": is not empty; choose another --out, or continue the run in it with "
+                          "--resume"
+                        : ": is not empty and holds no run; choose another --out"));
 }
 
 fs::path RunDirectory::folder(const std::string& name) const {

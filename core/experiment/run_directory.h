@@ -21,9 +21,8 @@ class RunDirectory {
   /// Throws InputError naming the folder: it is a file, not empty, holds no run to resume, or
   /// another cdsp is at work in it.
   RunDirectory(std::filesystem::path path, Mode mode);
-  /// Throws InputError if another cdsp is at work in the folder: a look before hours of work, the
-  /// constructor takes the lock.
-  static void reject_busy(const std::filesystem::path& path);
+  /// The constructor's refusals without making anything: a look before the data are read.
+  static void reject_unusable(const std::filesystem::path& path, Mode mode);
   /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was
   /// made here: a run that never began leaves nothing behind.
   ~RunDirectory();
@@ -40,7 +39,7 @@ class RunDirectory {
 
  private:
   void release();
-  [[noreturn]] void reject_as_not_empty() const;
+  [[noreturn]] static void reject_as_not_empty(const std::filesystem::path& path);
 
   std::filesystem::path path_;
   int lock_ = -1;
@@ -70,7 +69,7 @@ void write_run_record(const RunDirectory& directory, const Config& config, const
 /// Empty if there is no run.json. Throws InputError if it is not what write_run_record writes.
 std::optional<RunRecord> read_run_record(const std::filesystem::path& directory);
 
-/// Whether a config key changes how fast a run is, and nothing that it comes to.
+/// Whether a config key changes how fast a run is, and what it comes to by rounding at most.
 bool changes_speed_only(const std::string& key);
 
 /// Now, "2026-01-31T12:00:00Z".

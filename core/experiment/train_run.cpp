@@ -1,6 +1,7 @@
 #include "experiment/train_run.h"
 
 #include <chrono>
+#include <cmath>
 
 #include "base/atomic_file.h"
 #include "base/csv.h"
@@ -48,7 +49,7 @@ class Run {
     } else {
       write_file_atomically(directory_.file("config.yaml"), to_yaml(config_));
     }
-    first_step_ = trainer_.steps_done();
+    first_step_ = steps_taken_ = trainer_.steps_done();
     open_tables();
     restart_speed();
     test_ = place(data.test, device_);
@@ -63,12 +64,13 @@ class Run {
       end = loop();
     } catch (const std::exception& error) {
       observer_.on_end();
-      record_.message = error.what();
+      record_.message = error.what() + kept_checkpoint_text();
       try {
         save_record("failed");
       } catch (const std::exception&) {
         // A full disk takes no record either; the first failure is the one to tell.
       }
+      if (dynamic_cast<const WorkError*>(&error) != nullptr) throw WorkError(record_.message);
       throw;
     }
     save_record(end == RunEnd::kFinished ? "finished" : "interrupted");
@@ -91,8 +93,10 @@ class Run {
       record_.wall_seconds = earlier_seconds_ = before->wall_seconds;
       record_.resumed = before->resumed + 1;
     }
-    if (const auto checkpoint = find_checkpoint(directory_.path()))
+    if (const auto checkpoint = find_checkpoint(directory_.path())) {
       load_checkpoint(trainer_, *checkpoint);
+      checkpoint_step_ = trainer_.steps_done();
+    }
     if (trainer_.finished()) return;
     // A blind evaluation made on the way is of weights that are about to change.
     std::error_code ignored;
@@ -119,11 +123,12 @@ class Run {
       if (trainer_.finished()) return RunEnd::kFinished;
       if (stop_requested()) break;
       trainer_.step();
+      steps_taken_ = trainer_.steps_done();
       observer_.on_step(trainer_);
       log_if_due();
     }
     check_steps();
-    save_checkpoint(trainer_, directory_.path());
+    keep_checkpoint();
     return RunEnd::kInterrupted;
   }
 
@@ -158,6 +163,8 @@ class Run {
   /// stop.
   bool end_epoch() {
     check_steps();
+    // The last step's own loss was finite, but its update may have spoilt the weights.
+    trainer_.check_parameters();
     EpochRecord record;
     record.epoch = trainer_.epoch();
     record.step = trainer_.steps_done();
@@ -171,12 +178,13 @@ class Run {
       if (stop_requested()) return false;
       throw;
     }
+    reject_non_finite(record.test);
     write_epoch_files(directory_, config_, trainer_, record);
     if (trainer_.finished()) write_summary(directory_, config_, trainer_, record);
     epochs_->append(epochs_row(record));
     trainer_.begin_epoch();
     if (trainer_.finished() || record.epoch % config_.train.checkpoint_every == 0) {
-      save_checkpoint(trainer_, directory_.path());
+      keep_checkpoint();
       save_record("running");
     }
     observer_.on_epoch(record);
@@ -184,9 +192,29 @@ class Run {
     return true;
   }
 
+  /// The checkpoint before stays if the parameters are not finite (WorkError).
+  void keep_checkpoint() {
+    trainer_.check_parameters();
+    save_checkpoint(trainer_, directory_.path());
+    checkpoint_step_ = trainer_.steps_done();
+  }
+
+  std::string kept_checkpoint_text() const {
+    if (!checkpoint_step_) return "; there is no checkpoint yet";
+    return "; the checkpoint of step " + std::to_string(*checkpoint_step_) + " is kept";
+  }
+
+  void reject_non_finite(const Evaluation& test) const {
+    for (size_t task = 0; task < test.loss.size(); ++task) {
+      if (std::isfinite(test.loss[task])) continue;
+      throw WorkError("step " + std::to_string(trainer_.steps_done()) + ": the test loss of " +
+                      data_.task_names[task] + " is not finite");
+    }
+  }
+
   void save_record(const char* status) {
     record_.status = status;
-    record_.steps = trainer_.steps_done();
+    record_.steps = steps_taken_;
     record_.epochs = trainer_.epoch();
     record_.wall_seconds = earlier_seconds_ + wall_.seconds();
     write_run_record(directory_, config_, record_);
@@ -206,7 +234,9 @@ class Run {
   Stopwatch wall_, since_log_;
   double earlier_seconds_ = 0.0;
   int64_t images_at_log_ = 0;
-  int64_t first_step_ = 0;  // steps done when this session began
+  int64_t first_step_ = 0;   // steps done when this session began
+  int64_t steps_taken_ = 0;  // with their update; the trainer counts a step that fails too
+  std::optional<int64_t> checkpoint_step_;  // of the newest checkpoint
 };
 
 }  // namespace

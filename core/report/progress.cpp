@@ -82,6 +82,7 @@ void Progress::on_start(const Config& config, const Trainer& trainer,
   images_per_second_ = 0.0;
   doing_.clear();
   values_.clear();
+  short_values_.clear();
   std::string line = run_ + ": " + std::to_string(total_steps_) + " steps into " + out.string();
   if (step_ > 0) line += ", going on after step " + std::to_string(step_);
   print_line(line);
@@ -112,7 +113,16 @@ void Progress::on_log(const StepMetrics& metrics, double images_per_second) {
   }
   values_ = "loss " + fixed_number(metrics.loss_task, 3) + ", accuracy % " +
             accuracies_text(tasks_, accuracies);
-  if (metrics.alpha_sparsity) values_ += ", sparsity " + fixed_number(*metrics.alpha_sparsity, 2);
+  short_values_ = "loss " + fixed_number(metrics.loss_task, 2) + ", acc ";
+  for (size_t task = 0; task < tasks_.size(); ++task) {
+    short_values_ +=
+        (task == 0 ? "" : "/") + (accuracies[task] ? per_cent(*accuracies[task], 0) : "-");
+  }
+  if (metrics.alpha_sparsity) {
+    const std::string sparsity = fixed_number(*metrics.alpha_sparsity, 2);
+    values_ += ", sparsity " + sparsity;
+    short_values_ += ", sp " + sparsity;
+  }
   const double now = output_.seconds();
   if (output_.terminal.can_redraw || now - last_line_ < kSecondsBetweenLines) return;
   last_line_ = now;
@@ -146,15 +156,31 @@ double Progress::seconds_left() const {
          static_cast<double>(total_steps_ - step_);
 }
 
-std::string Progress::position_text() const {
+std::string Progress::epochs_text() const {
   const auto epoch_of = [this](int64_t step) {
     return std::to_string((step + steps_per_epoch_ - 1) / steps_per_epoch_);
   };
-  std::string text = "epoch " + epoch_of(step_) + "/" + epoch_of(total_steps_) + ", step " +
-                     std::to_string(step_) + "/" + std::to_string(total_steps_);
+  return epoch_of(step_) + "/" + epoch_of(total_steps_);
+}
+
+std::string Progress::position_text() const {
+  std::string text = "epoch " + epochs_text() + ", step " + std::to_string(step_) + "/" +
+                     std::to_string(total_steps_);
   if (!doing_.empty()) return text + ", " + doing_;
   if (images_per_second_ > 0.0) text += ", " + fixed_number(images_per_second_, 0) + " images/s";
   return text + ", ETA " + duration_text(seconds_left());
+}
+
+std::string Progress::short_text() const {
+  std::string text =
+      epochs_text() + ", " + std::to_string(step_) + "/" + std::to_string(total_steps_);
+  if (!doing_.empty()) {
+    text += ", " + doing_;
+  } else {
+    if (images_per_second_ > 0.0) text += ", " + fixed_number(images_per_second_, 0) + "/s";
+    text += ", ETA " + duration_text(seconds_left());
+  }
+  return short_values_.empty() ? text : text + ", " + short_values_;
 }
 
 std::string Progress::paint(const char* code, const std::string& text) const {
@@ -176,15 +202,17 @@ void Progress::draw() {
   last_draw_ = output_.seconds();
   // The last column stays free: some terminals go to the next line once it is written.
   const int64_t room = output_.width() - 1;
-  const std::string text = position_text() + (values_.empty() ? "" : ", " + values_);
-  const int64_t bar_columns =
-      std::clamp(room - display_width(run_) - display_width(text) - 2, kNarrowestBar, kWidestBar);
-  const int64_t text_columns = room - display_width(run_) - bar_columns - 2;
+  std::string text = position_text() + (values_.empty() ? "" : ", " + values_);
+  const auto columns_for_bar = [&] {
+    return std::min(room - display_width(run_) - display_width(text) - 2, kWidestBar);
+  };
+  // On a narrow terminal short words come before a bar: the numbers are what one looks for.
+  if (columns_for_bar() < kNarrowestBar) text = short_text();
   std::string line;
-  if (text_columns < 0) {
-    line = cut_to_width(run_ + " " + text, std::max<int64_t>(0, room));
+  if (columns_for_bar() < kNarrowestBar) {
+    line = cut_to_width(run_ + ", " + text, std::max<int64_t>(0, room));
   } else {
-    line = paint("1", run_) + " " + bar(bar_columns) + " " + cut_to_width(text, text_columns);
+    line = paint("1", run_) + " " + bar(columns_for_bar()) + " " + text;
   }
   output_.write("\r" + line + "\x1b[K");
   bar_shown_ = true;

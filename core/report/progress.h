@@ -43,7 +43,9 @@ class Progress : public RunObserver {
   void print_line(const std::string& text);
   void draw();
   void erase();
+  std::string epochs_text() const;
   std::string position_text() const;
+  std::string short_text() const;
   std::string bar(int64_t columns) const;
   std::string paint(const char* code, const std::string& text) const;
   double seconds_left() const;
@@ -55,8 +57,9 @@ class Progress : public RunObserver {
   double start_ = 0, last_draw_ = 0, last_line_ = 0;
   double speed_start_ = 0, images_per_second_ = 0;
   int64_t speed_images_ = 0;
-  std::string doing_;   // other than training: "testing"
-  std::string values_;  // the last logged step's numbers
+  std::string doing_;  // other than training: "testing"
+  std::string values_,
+      short_values_;  // the last logged step's numbers, for wide and narrow terminals
   bool restart_speed_ = false;
   bool bar_shown_ = false;
 };

@@ -234,6 +234,17 @@ void Trainer::check_finite(const StepMetrics& metrics) const {
                   " is not finite; parameter norms: " + describe_norms(*network_));
 }
 
+void Trainer::check_parameters() const {
+  const at::Tensor state[] = {network_->parameters().flat(), optimizer_->first_moment,
+                              optimizer_->second_moment};
+  for (const at::Tensor& tensor : state) {
+    if (at::isfinite(tensor).all().item<bool>()) continue;
+    throw WorkError("step " + std::to_string(steps_done_) +
+                    ": its update left parameters that are not finite; parameter norms: " +
+                    describe_norms(*network_));
+  }
+}
+
 EpochSums Trainer::epoch_sums() const {
   const at::Tensor host = epoch_sums_.to(at::kCPU);
   const double* sums = host.data_ptr<double>();

@@ -52,6 +52,9 @@ class Trainer {
   /// The last step's numbers. Waits for the device; checks every step since the last call for
   /// non-finite terms and throws WorkError as step() does.
   StepMetrics read_metrics();
+  /// Throws WorkError if parameters or moments are not all finite: a finite loss says nothing of
+  /// the update that follows it.
+  void check_parameters() const;
 
   /// Sums over the current epoch so far.
   EpochSums epoch_sums() const;

@@ -105,6 +105,8 @@ TEST_CASE("mistakes in a config leave no run's folder behind", "[app]") {
                   {training({"--set", "moe.topk=1"}), {"moe.topk", "moe.top_k"}},
                   {training({"--set", "moe.top_k=9"}), {"moe.top_k", "9", "8"}},
                   {training({"--seed", "many"}), {"error: --seed: found", "many", "an integer"}},
+                  {training({"--seed", ""}), {"--seed: found nothing"}},
+                  {training({"--device", ""}), {"--device: found nothing"}},
                   {training({"--device", "gpu"}), {"error: --device: found", "gpu", "cuda"}},
                   {training({"--threads", "-1"}), {"error: --threads: found -1"}},
                   {{"bench", "step", "--set", "train.threads=1"},

@@ -165,7 +165,7 @@ TEST_CASE("a run that fails is named and the others are kept", "[app]") {
   const TemporaryFolder folder;
   write_tiny_suite(folder);
   // A learning rate that the first steps blow up with.
-  folder.write("diverges.yaml", "base: baseline.yaml\noptimizer: {lr: 1.0e+30, clip_norm: 0}\n");
+  folder.write("diverges.yaml", "base: baseline.yaml\noptimizer: {lr: 1.0e+9, clip_norm: 0}\n");
   const auto result = run_program_in(
       {folder.path(), {}}, {"compare", "baselines", "--suite", ".", "--out", "out", "--jobs", "2"});
   CHECK(result.exit_code == 1);

@@ -11,12 +11,14 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "model/safetensors.h"
 #include "model/weights.h"
 #include "support/catch.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 #include "support/tiny_run.h"
 #include "support/tiny_setup.h"
+#include "train/checkpoint.h"
 
 namespace fs = std::filesystem;
 
@@ -126,7 +128,7 @@ TEST_CASE("a run that failed goes on from its last checkpoint", "[experiment]") 
     };
   };
   CHECK(message_of<WorkError>([&] { train(config, run, false, breaks_down); }) ==
-        "the device is lost");
+        "the device is lost; the checkpoint of step 4 is kept");
   CHECK(status_of(run) == "failed");
   CHECK(train(config, run, true) == RunEnd::kFinished);
   CHECK(status_of(run) == "finished");
@@ -214,4 +216,46 @@ TEST_CASE("what does not fit is found before the folder is touched", "[experimen
   CHECK_THAT(message_of<InputError>([&] { train(config, run, false); }),
              ContainsSubstring("none.safetensors"));
   CHECK_FALSE(fs::exists(run));
+}
+
+TEST_CASE("a run that blows up keeps nothing that is not finite", "[experiment]") {
+  const double rate = GENERATE(1e2, 1e4, 3e4, 1e9);
+  CAPTURE(rate);
+  Config config = logged_config(Variant::kCdsp);
+  config.optimizer.lr = rate;
+  config.optimizer.clip_norm = 0.0;
+  config.train.epochs = 10;
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run";
+  const std::string message = message_of<WorkError>([&] { train(config, run, false); });
+  CHECK(status_of(run) == (message.empty() ? "finished" : "failed"));
+  const auto checkpoint = find_checkpoint(run);
+  if (!message.empty()) {
+    CHECK_THAT(message, ContainsSubstring("not finite"));
+    CHECK_THAT(message,
+               ContainsSubstring(checkpoint ? "the checkpoint of step " : "no checkpoint yet"));
+  }
+  if (checkpoint) {
+    for (const auto& [name, tensor] : read_safetensors(*checkpoint / "model.safetensors").tensors) {
+      CAPTURE(name);
+      CHECK(at::isfinite(tensor).all().item<bool>());
+    }
+  }
+  CHECK(read_file(run / "epochs.csv").find("nan") == std::string::npos);
+}
+
+TEST_CASE("a last step whose update spoils the weights does not end as a finished run",
+          "[experiment]") {
+  Config config = logged_config(Variant::kCdsp);
+  config.optimizer.lr = 1e9;
+  config.optimizer.clip_norm = 0.0;
+  config.train.max_steps = 1;
+  config.model.dtype = DType::kFloat32;
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run";
+  CHECK_THAT(message_of<WorkError>([&] { train(config, run, false); }),
+             ContainsSubstring("step 1: ") && ContainsSubstring("not finite"));
+  CHECK(status_of(run) == "failed");
+  CHECK_FALSE(fs::exists(run / "summary.json"));
+  CHECK_FALSE(find_checkpoint(run).has_value());
 }

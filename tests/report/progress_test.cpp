@@ -103,6 +103,13 @@ TEST_CASE("the line fits every width", "[report]") {
   }
 }
 
+TEST_CASE("eighty columns hold loss, accuracy by task and sparsity", "[report]") {
+  const auto draws = split(visible(Show(kFull, 80).run(30, 0.5)), '\r');
+  const std::string& last = draws[draws.size() - 2];
+  CAPTURE(last);
+  CHECK(std::regex_search(last, std::regex("ETA [0-9:]+, loss [0-9.]+, acc [0-9/-]+, sp [0-9.]+")));
+}
+
 TEST_CASE("durations", "[report]") {
   CHECK(duration_text(0.4) == "0:00");
   CHECK(duration_text(123) == "2:03");
