@@ -32,10 +32,14 @@ using Catch::Matchers::ContainsSubstring;
 class Watcher : public RunObserver {
  public:
   std::function<void(int64_t step)> step = [](int64_t) {};
+  std::function<void(const Trainer& trainer)> trained = [](const Trainer&) {};
   std::function<void(int64_t epoch)> evaluation = [](int64_t) {};
   std::vector<std::vector<double>> task_counts;  // of every logged step
 
-  void on_step(const Trainer& trainer) override { step(trainer.steps_done()); }
+  void on_step(const Trainer& trainer) override {
+    trained(trainer);
+    step(trainer.steps_done());
+  }
   void on_log(const StepMetrics& metrics, double) override {
     task_counts.push_back(metrics.task_count);
   }
@@ -244,18 +248,25 @@ TEST_CASE("a run that blows up keeps nothing that is not finite", "[experiment]"
   CHECK(read_file(run / "epochs.csv").find("nan") == std::string::npos);
 }
 
-TEST_CASE("a last step whose update spoils the weights does not end as a finished run",
-          "[experiment]") {
-  Config config = logged_config(Variant::kCdsp);
-  config.optimizer.lr = 1e9;
-  config.optimizer.clip_norm = 0.0;
-  config.train.max_steps = 1;
-  config.model.dtype = DType::kFloat32;
+TEST_CASE("weights that an update spoilt are no checkpoint and no finished run", "[experiment]") {
+  const Config config = logged_config(Variant::kCdsp);  // epochs end at steps 4 and 8
+  const int64_t spoilt = GENERATE(4, 8);
+  const auto spoils = [&](Watcher& watcher, std::atomic<int>&) {
+    watcher.trained = [&](const Trainer& trainer) {
+      if (trainer.steps_done() != spoilt) return;
+      at::NoGradGuard no_grad;
+      trainer.network().parameters().flat().narrow(0, 0, 1).fill_(
+          std::numeric_limits<double>::infinity());
+    };
+  };
   const TemporaryFolder folder;
   const fs::path run = folder.path() / "run";
-  CHECK_THAT(message_of<WorkError>([&] { train(config, run, false); }),
-             ContainsSubstring("step 1: ") && ContainsSubstring("not finite"));
+  CHECK_THAT(message_of<WorkError>([&] { train(config, run, false, spoils); }),
+             ContainsSubstring("step " + std::to_string(spoilt) + ": ") &&
+                 ContainsSubstring("not finite") &&
+                 ContainsSubstring(spoilt == 4 ? "no checkpoint yet"
+                                               : "the checkpoint of step 4 is kept"));
   CHECK(status_of(run) == "failed");
   CHECK_FALSE(fs::exists(run / "summary.json"));
-  CHECK_FALSE(find_checkpoint(run).has_value());
+  CHECK(find_checkpoint(run).has_value() == (spoilt == 8));
 }
