@@ -67,8 +67,11 @@ class Loader {
   void check(const std::string& name, const std::string& text, const std::string& origin) {
     const ConfigKey* key = find_key(name);
     if (!key) fail(origin, unknown_key(name));
+    YamlNode plain;  // an option's value is no YAML: "cuda:" is not the beginning of a section
+    plain.kind = Kind::kScalar;
+    plain.text = text;
     try {
-      read_value(*key, *parse_yaml(text, origin, false));
+      read_value(*key, plain);
     } catch (const BadValue& bad) {
       fail(origin, bad.message);
     }

@@ -107,6 +107,7 @@ TEST_CASE("mistakes in a config leave no run's folder behind", "[app]") {
                   {training({"--seed", "many"}), {"error: --seed: found", "many", "an integer"}},
                   {training({"--seed", ""}), {"--seed: found nothing"}},
                   {training({"--device", ""}), {"--device: found nothing"}},
+                  {training({"--device", "cuda:"}), {"error: --device: found the text \"cuda:\""}},
                   {training({"--device", "gpu"}), {"error: --device: found", "gpu", "cuda"}},
                   {training({"--threads", "-1"}), {"error: --threads: found -1"}},
                   {{"bench", "step", "--set", "train.threads=1"},

@@ -53,7 +53,7 @@ void read_arms(const Json& json, ComparisonData& comparison) {
 /// directory, or where a comparison moved as a whole has it now.
 fs::path folder_of_run(const fs::path& out, const Json& run, const std::string& arm) {
   const fs::path said = run.value("folder", std::string());
-  const fs::path usual = out / arm / ("seed_" + std::to_string(run.at("seed").get<int64_t>()));
+  fs::path usual = out / arm / ("seed_" + std::to_string(run.at("seed").get<int64_t>()));
   for (const fs::path& place : {out / said, said, usual}) {
     if (!place.empty() && fs::exists(place / "config.yaml")) return place;
   }
