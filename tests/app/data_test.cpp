@@ -41,8 +41,7 @@ TEST_CASE("data verify prints a table and exits with 0 where all is well", "[app
   CHECK(result.exit_code == 0);
   CHECK(result.errors.empty());
   CHECK_THAT(result.output, ContainsSubstring("task   split  images  pixels"));
-  CHECK_THAT(result.output,
-             ContainsSubstring("mine   train      40   28x28     0-9        4-4"));
+  CHECK_THAT(result.output, ContainsSubstring("mine   train      40   28x28     0-9        4-4"));
   CHECK_THAT(result.output, ContainsSubstring("not the original, which has 60000"));
 }
 

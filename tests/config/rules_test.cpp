@@ -101,8 +101,7 @@ TEST_CASE("validate checks ranges and rules of a config made in the program") {
   CHECK(message(config) == "here: moe.top_k: found 9; allowed: at most moe.num_experts = 8");
   config = Config{};
   config.optimizer.lr = std::numeric_limits<double>::quiet_NaN();
-  CHECK(message(config) ==
-        "here: optimizer.lr: found .nan; allowed: a number above 0 to 1.0e+9");
+  CHECK(message(config) == "here: optimizer.lr: found .nan; allowed: a number above 0 to 1.0e+9");
   config = Config{};
   config.data.tasks = {"a", "a"};
   CHECK(message(config) ==
