@@ -94,7 +94,7 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison, const fs::p
     json["order"].push_back(arm.name);
     json["arms"][arm.name] = arm_json(comparison, arm, measures);
   }
-  for (const PublishedFigures& figures : published_figures()) {
+  for (const PublishedFigures& figures : published_figures(comparison.tasks)) {
     json["published"][figures.arm] = {{"loss", figures.loss}, {"accuracy", figures.accuracy}};
   }
   json["linear_softmax_on_pixels"] = {{"task_test_accuracy", comparison.linear.test_accuracy},

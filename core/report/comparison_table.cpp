@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "report/terminal_heatmap.h"
 #include "report/text_table.h"
@@ -37,11 +38,12 @@ std::vector<std::string> arm_names(const Comparison& comparison) {
   return names;
 }
 
-const PublishedFigures* published_for(const std::string& arm) {
-  for (const PublishedFigures& figures : published_figures()) {
-    if (arm == figures.arm) return &figures;
+std::optional<PublishedFigures> published_for(const Comparison& comparison,
+                                              const std::string& arm) {
+  for (const PublishedFigures& figures : published_figures(comparison.tasks)) {
+    if (arm == figures.arm) return figures;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 TextTable results_table(const Comparison& comparison) {
@@ -54,7 +56,7 @@ TextTable results_table(const Comparison& comparison) {
     const auto gap = [&](const char* measure) {
       return arm == "baseline" ? std::string("-") : spread_text(over(measure), 100, 2, true);
     };
-    const PublishedFigures* published = published_for(arm);
+    const auto published = published_for(comparison, arm);
     table.add_row(
         {arm, spread_text(over("train_loss"), 1, 4),
          published ? fixed_number(published->loss, 4) : "-",
