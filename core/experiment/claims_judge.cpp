@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_number.h"
+
 namespace cdsp {
 namespace {
 
@@ -52,10 +54,6 @@ std::string short_number(double value) {
   return text;
 }
 
-nlohmann::ordered_json number_json(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-}
-
 nlohmann::ordered_json interval_json(const std::optional<Interval>& interval) {
   if (!interval) return nullptr;
   return nlohmann::ordered_json::array({interval->low, interval->high});
@@ -72,7 +70,7 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
   json["values"] = nlohmann::ordered_json::array();
   for (const SeedValue& each : part.values) {
     json["seeds"].push_back(each.seed);
-    json["values"].push_back(number_json(each.value));
+    json["values"].emplace_back(number_json(each.value));
   }
   json["estimate"] = part.estimate ? number_json(*part.estimate) : nullptr;
   json["interval"] = interval_json(part.interval);  // what the verdict is passed on

@@ -137,9 +137,11 @@ class Run {
     return trainer_.at_epoch_end() && epochs_->last_key() < trainer_.steps_done();
   }
 
-  /// Before anything is kept: throws if a step since the last look was not finite.
+  /// Before anything is kept: throws if a step since the last look was not finite, or if the last
+  /// one's update, which no loss has seen yet, spoilt the weights.
   void check_steps() {
     if (trainer_.steps_done() > first_step_) trainer_.read_metrics();
+    trainer_.check_parameters();
   }
 
   void log_if_due() {
@@ -163,8 +165,6 @@ class Run {
   /// stop.
   bool end_epoch() {
     check_steps();
-    // The last step's own loss was finite, but its update may have spoilt the weights.
-    trainer_.check_parameters();
     EpochRecord record;
     record.epoch = trainer_.epoch();
     record.step = trainer_.steps_done();
@@ -192,9 +192,8 @@ class Run {
     return true;
   }
 
-  /// The checkpoint before stays if the parameters are not finite (WorkError).
+  /// Only after check_steps().
   void keep_checkpoint() {
-    trainer_.check_parameters();
     save_checkpoint(trainer_, directory_.path());
     checkpoint_step_ = trainer_.steps_done();
   }

@@ -48,7 +48,7 @@ std::string heatmaps(const RunData& run, const Terminal& terminal) {
   return text;
 }
 
-std::string interval_text(const Interval& interval) {
+std::string interval_text(const ShownInterval& interval) {
   if (!interval) return "-";
   return short_number(interval->first) + " to " + short_number(interval->second);
 }

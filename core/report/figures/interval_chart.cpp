@@ -26,7 +26,7 @@ std::vector<Group> groups_of(const std::vector<IntervalRow>& rows) {
   return groups;
 }
 
-std::string interval_text(const Interval& interval) {
+std::string interval_text(const ShownInterval& interval) {
   if (!interval) return "no interval";
   return "[" + short_number(interval->first) + ", " + short_number(interval->second) + "]";
 }
@@ -89,7 +89,7 @@ class IntervalDrawing {
       values.insert(values.end(), row.values.begin(), row.values.end());
       values.push_back(row.estimate);
       if (row.threshold) values.push_back(*row.threshold);
-      for (const Interval& interval : {row.judged, row.bootstrap}) {
+      for (const ShownInterval& interval : {row.judged, row.bootstrap}) {
         if (interval) values.insert(values.end(), {interval->first, interval->second});
       }
     }

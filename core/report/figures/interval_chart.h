@@ -8,13 +8,13 @@
 
 namespace cdsp {
 
-using Interval = std::optional<std::pair<double, double>>;
+using ShownInterval = std::optional<std::pair<double, double>>;
 
 struct IntervalRow {
   std::string label, unit;
-  std::vector<double> values;  // one for each seed
-  double estimate = 0;         // NaN if there is none
-  Interval judged, bootstrap;  // judged: Student's t, or Clopper and Pearson's for a share
+  std::vector<double> values;       // one for each seed
+  double estimate = 0;              // NaN if there is none
+  ShownInterval judged, bootstrap;  // judged: Student's t, or Clopper and Pearson's for a share
   std::optional<double> threshold;
   std::string direction;  // ">", ">=", "<", "<=": the side that the claim needs
   std::string verdict;    // in words

@@ -50,12 +50,12 @@ Html verdict_table(const ClaimsData& claims) {
   return fill("claims-table", {{"rows", rows}});
 }
 
-std::string range_text(const Interval& interval) {
+std::string range_text(const ShownInterval& interval) {
   if (!interval) return "-";
   return short_number(interval->first, 4) + " to " + short_number(interval->second, 4);
 }
 
-Cell range_cell(const Interval& interval) {
+Cell range_cell(const ShownInterval& interval) {
   return {range_text(interval), interval ? interval->first : std::nan("")};
 }
 
