@@ -1,11 +1,11 @@
 #include "eval/evaluate.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "eval/task_input.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 
@@ -35,11 +35,6 @@ std::vector<double> ratio(const at::Tensor& sums, const at::Tensor& counts) {
   return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
 }
 
-double weighted_mean(const std::vector<double>& values, const std::vector<double>& weights) {
-  return std::inner_product(values.begin(), values.end(), weights.begin(), 0.0) /
-         std::accumulate(weights.begin(), weights.end(), 0.0);
-}
-
 void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? sum + value : value; }
 
 Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int64_t positions,
@@ -65,9 +60,6 @@ Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int
 }
 
 }  // namespace
-
-double Evaluation::total_accuracy() const { return weighted_mean(accuracy, images); }
-double Evaluation::total_loss() const { return weighted_mean(loss, images); }
 
 std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
                                  const std::vector<Protocol>& protocols, int64_t batch_size,

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "eval/evaluate.h"
+#include "eval/evaluation.h"
 #include "eval/linear_probe.h"
 #include "eval/statistics.h"
 

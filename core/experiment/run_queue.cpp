@@ -7,8 +7,6 @@
 #include <sstream>
 #include <thread>
 
-#include <ATen/core/Tensor.h>
-
 #include "base/error.h"
 #include "train/runtime.h"
 

@@ -6,10 +6,12 @@
 #include "base/atomic_file.h"
 #include "base/csv.h"
 #include "base/error.h"
+#include "eval/evaluate.h"
 #include "experiment/run_directory.h"
 #include "experiment/run_files.h"
 #include "train/checkpoint.h"
 #include "train/runtime.h"
+#include "train/trainer.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;

@@ -1,5 +1,7 @@
 #include "model/standard_moe.h"
 
+#include <ATen/ATen.h>
+
 #include "kernels/standard_experts.h"
 
 namespace cdsp {
