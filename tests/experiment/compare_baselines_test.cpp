@@ -94,26 +94,27 @@ TEST_CASE("a comparison cut off and continued gives the files of one that was no
   REQUIRE(comparison);
   write_comparison(*comparison, straight);
   CHECK(launcher.started.size() == 8);
-  CHECK(launcher.started.front() == "train baseline seed 0");
+  CHECK(launcher.started.front() == "train cdsp seed 0");
 
   TestLauncher cut_off;
-  cut_off.cut_off = "blind seed 0";
+  cut_off.cut_off = "cdsp-no-conflict seed 0";
   cut_off.cut_off_at = 7;
   CHECK_FALSE(compare_baselines(options_for(suite, cut, cut_off), cut_off.in_process(), observer));
   CHECK(cut_off.started ==
-        Names{"train baseline seed 0", "evaluate baseline seed 0", "train blind seed 0"});
+        Names{"train cdsp seed 0", "evaluate cdsp seed 0", "train cdsp-no-conflict seed 0"});
 
   TestLauncher going_on;
   auto options = options_for(suite, cut, going_on);
   const RunPlan plan = plan_comparison(options);
-  CHECK(plan.runs[0].action() == std::string("reuse"));
-  CHECK(plan.runs[1].action() == std::string("continue"));
-  CHECK(plan.runs[1].steps_done == 7);
-  CHECK(plan.runs[3].action() == std::string("train"));
+  CHECK(plan.runs[0].action() == std::string("train"));
+  CHECK(plan.runs[2].action() == std::string("reuse"));
+  CHECK(plan.runs[3].action() == std::string("continue"));
+  CHECK(plan.runs[3].steps_done == 7);
   comparison = compare_baselines(options, going_on.in_process(), observer);
   REQUIRE(comparison);
   write_comparison(*comparison, cut);
-  CHECK(going_on.started.front() == "train blind seed 0");
+  CHECK(std::count(going_on.started.begin(), going_on.started.end(),
+                   "train cdsp-no-conflict seed 0") == 1);
   CHECK(going_on.started.size() == 6);
   CHECK(files_without_clock(cut) == files_without_clock(straight));
 
