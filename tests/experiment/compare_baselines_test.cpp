@@ -1,6 +1,7 @@
 // A comparison from configs to files, with the runs in this process.
 #include "experiment/compare_baselines.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
