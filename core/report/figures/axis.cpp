@@ -70,12 +70,23 @@ void Axis::logarithmic_ticks(double low, double high, bool round_ends) {
     low_ = std::floor(low_ + 1e-9);
     high_ = std::max(std::ceil(high_ - 1e-9), low_ + 1);
   }
+  // Less than two whole decades: their 2 and 5 have room for labels too.
+  const bool is_short = high_ - low_ < 2 - 1e-9;
   // No more than about six labels.
   const auto stride = std::max<int64_t>(1, static_cast<int64_t>(std::ceil((high_ - low_) / 6)));
-  for (auto power = static_cast<int64_t>(std::ceil(low_ - 1e-9));
-       static_cast<double>(power) <= high_ + 1e-9; power += stride) {
-    const double value = std::pow(10.0, static_cast<double>(power));
+  const auto add = [&](double value) {
+    const double place = std::log10(value);
+    if (place < low_ - 1e-9 || place > high_ + 1e-9) return;
     ticks_.push_back({value, short_number(value)});
+  };
+  const double first = is_short ? std::floor(low_ + 1e-9) : std::ceil(low_ - 1e-9);
+  for (auto power = static_cast<int64_t>(first); static_cast<double>(power) <= high_ + 1e-9;
+       power += stride) {
+    const double value = std::pow(10.0, static_cast<double>(power));
+    add(value);
+    if (!is_short) continue;
+    add(2 * value);
+    add(5 * value);
   }
 }
 
@@ -89,7 +100,10 @@ std::string short_number(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*g", digits, value);
   const double size = std::abs(value);
-  if (size >= 1e4 && size < 1e7) std::snprintf(text, sizeof text, "%.0f", value);
+  // Where the digits end before the units: the whole number rather than a power of ten.
+  if (size >= std::pow(10.0, digits) - 0.5 && size < 1e7) {
+    std::snprintf(text, sizeof text, "%.0f", value);
+  }
   return text;
 }
 
