@@ -1,5 +1,6 @@
 #include "experiment/experiments.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -97,6 +98,14 @@ std::vector<fs::path> write_experiments(const Comparison& comparison, const fs::
     const fs::path folder = write(comparison, out);
     if (!folder.empty()) folders.push_back(folder);
   }
+  std::error_code none;
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(out / "experiments", none)) {
+    const bool is_experiment = fs::exists(entry.path() / "experiment.json");
+    if (is_experiment && std::find(folders.begin(), folders.end(), entry.path()) == folders.end())
+      stale.push_back(entry.path());
+  }
+  for (const fs::path& folder : stale) fs::remove_all(folder, none);
   return folders;
 }
 

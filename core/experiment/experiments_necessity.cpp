@@ -102,6 +102,27 @@ ShownTable arms_table(const Comparison& comparison) {
   return table;
 }
 
+/// What the networks do before training, and how far training moved them from there.
+ShownTable start_table(const Comparison& comparison) {
+  ShownTable table;
+  table.title = "The same networks before training, and what training added, mean [95 % interval]";
+  table.columns = {"arm", "separation told, untrained", "separation not told, untrained",
+                   "added, told", "added, not told"};
+  for (const ComparedArm& arm : comparison.arms) {
+    const auto over = [&](const std::string& measure) {
+      return seed_values(comparison.runs, arm.name, measure);
+    };
+    const auto added = [&](const std::string& measure) {
+      return cell(
+          spread_of(values_of(paired_differences(over(measure), over("untrained_" + measure)))));
+    };
+    table.rows.push_back({arm.name, cell(spread_of(values_of(over("untrained_separation_index")))),
+                          cell(spread_of(values_of(over("untrained_blind_separation_index")))),
+                          added("separation_index"), added("blind_separation_index")});
+  }
+  return table;
+}
+
 ShownTable missing_table(const Comparison& comparison) {
   ShownTable table;
   table.title = "Controls that this suite does not have";
@@ -136,6 +157,7 @@ fs::path write_necessity(const Comparison& comparison, const fs::path& out) {
                  "share of each task's expert selections, told the task and not told");
   folder.add_table(arms_table(comparison));
   folder.add_table(shown);
+  folder.add_table(start_table(comparison));
   const ShownTable missing = missing_table(comparison);
   if (!missing.rows.empty()) folder.add_table(missing);
   return folder.write(out, comparison);

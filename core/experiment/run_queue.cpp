@@ -122,6 +122,8 @@ class Queue {
     std::unique_ptr<StageAtWork> stage;
     double start = 0;
     int64_t first_step = 0;
+    double seen_at = 0;     // when it was first seen to have made a step: it has to start, too
+    int64_t seen_step = 0;  // and which
   };
 
   int stop_signal() const { return options_.stop == nullptr ? 0 : options_.stop->load(); }
@@ -173,6 +175,7 @@ class Queue {
   void begin_stage(size_t i, RunStage stage) {
     work_[i].start = now();
     work_[i].first_step = runs_[i].steps_done;
+    work_[i].seen_at = 0;
     set_phase(i, stage == RunStage::kTrain ? Phase::kTraining : Phase::kEvaluating);
     work_[i].stage = launcher_(runs_[i], stage, state_.threads);
   }
@@ -188,6 +191,8 @@ class Queue {
     }
     if (!trained) {
       runs_[i].judged = true;
+      evaluation_seconds_ += now() - work_[i].start;
+      ++evaluations_;
       set_phase(i, Phase::kDone);
       return;
     }
@@ -208,6 +213,11 @@ class Queue {
     for (size_t i = 0; i < runs_.size(); ++i) {
       if (work_[i].stage && state_.status[i].phase == Phase::kTraining)
         look_at_metrics(runs_[i].folder, state_.status[i]);
+      Work& work = work_[i];
+      if (work.stage && work.seen_at == 0 && state_.status[i].step > work.first_step) {
+        work.seen_at = time;
+        work.seen_step = state_.status[i].step;
+      }
     }
     state_.seconds = time - start_;
     state_.seconds_left = seconds_left(time);
@@ -218,12 +228,19 @@ class Queue {
   std::optional<double> seconds_left(double time) const {
     std::vector<PlannedRun> runs = runs_;
     for (size_t i = 0; i < runs.size(); ++i) {
-      if (!work_[i].stage || state_.status[i].phase != Phase::kTraining) continue;
-      if (state_.status[i].step <= work_[i].first_step) continue;
-      runs[i].steps_done = state_.status[i].step;
-      runs[i].wall_seconds += time - work_[i].start;
+      const Work& work = work_[i];
+      if (!work.stage || state_.status[i].phase != Phase::kTraining || work.seen_at == 0) continue;
+      const int64_t step = state_.status[i].step;
+      const auto pace = pace_seen(runs[i], work.seen_step, step, time - work.seen_at);
+      if (!pace) continue;
+      runs[i].steps_done = step;
+      runs[i].wall_seconds += *pace * static_cast<double>(step - work.first_step);
     }
-    return estimated_seconds(runs, state_.jobs);
+    std::optional<double> evaluation;
+    if (evaluations_ > 0) evaluation = evaluation_seconds_ / static_cast<double>(evaluations_);
+    auto seconds = estimated_seconds(runs, state_.jobs, evaluation);
+    if (seconds && options_.seconds_after) *seconds += options_.seconds_after(runs);
+    return seconds;
   }
 
   void report_failures() const {
@@ -249,6 +266,8 @@ class Queue {
   std::vector<Work> work_;
   QueueState state_;
   double start_ = 0, last_look_ = 0;
+  double evaluation_seconds_ = 0;  // of so many evaluations at the end of a run
+  int64_t evaluations_ = 0;
   bool stop_passed_on_ = false;
   bool all_input_errors_ = true;
 };

@@ -44,6 +44,7 @@ class Run {
     record_.start = utc_now();
     record_.parameters = trainer_.network().parameters().count();
     record_.device = device_.str();
+    record_.engine = trainer_.network().engine() == Engine::kFused ? "fused" : "reference";
     record_.threads = threads_;
     record_.data_fingerprint = data.fingerprint;
     if (options.resume) {

@@ -169,14 +169,27 @@ std::string interval_text(const Spread& spread, double scale, int decimals) {
          fixed_number(scale * spread.interval->high, decimals) + "]";
 }
 
+std::string notes_text(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += "warning: " + note + "\n";
+  return text + (notes.empty() ? "" : "\n");
+}
+
+std::string notes_markdown(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += "**Warning:** " + note + "\n\n";
+  return text;
+}
+
 std::string comparison_text(const Comparison& comparison) {
-  return seeds_text(comparison) + "; " + images_text(comparison) + "\n\n" +
-         results_table(comparison).text() + "\n" + routing_table(comparison).text() + "\n" +
-         task_table(comparison).text();
+  return notes_text(comparison.notes) + seeds_text(comparison) + "; " + images_text(comparison) +
+         "\n\n" + results_table(comparison).text() + "\n" + routing_table(comparison).text() +
+         "\n" + task_table(comparison).text();
 }
 
 std::string comparison_markdown(const Comparison& comparison) {
-  return "# The arms of " + comparison.suite + " side by side\n\n" + seeds_text(comparison) + "; " +
+  return "# The arms of " + comparison.suite + " side by side\n\n" +
+         notes_markdown(comparison.notes) + seeds_text(comparison) + "; " +
          images_text(comparison) + ".\n\n" + results_table(comparison).markdown() + "\n" +
          routing_table(comparison).markdown() + "\n" + task_table(comparison).markdown() + "\n" +
          kReading + "\n\n![Routing heatmaps of the arms](routing.svg)\n";
