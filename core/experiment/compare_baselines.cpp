@@ -7,6 +7,7 @@
 #include "experiment/comparison_files.h"
 #include "experiment/experiments.h"
 #include "experiment/fingerprint.h"
+#include "experiment/run_tables.h"
 #include "train/runtime.h"
 
 namespace cdsp {
@@ -36,6 +37,34 @@ std::vector<ComparedArm> arms_of(const Suite& suite) {
   return arms;
 }
 
+/// How long each arm trained: the same for all of its seeds.
+void add_lengths(const std::vector<PlannedRun>& runs, std::vector<ComparedArm>& arms) {
+  for (ComparedArm& arm : arms) {
+    for (const PlannedRun& run : runs) {
+      if (run.arm != arm.name) continue;
+      const auto record = read_run_record(run.folder);
+      arm.steps = record ? record->steps : run.total_steps;
+      arm.epochs = record ? record->epochs : run.config.train.epochs;
+      arm.batch_size = run.config.train.batch_size;
+      break;
+    }
+  }
+}
+
+/// Finished runs whose files are not all there any more would fail after everything is trained.
+RunPlan plan_whole_runs(const CompareOptions& options, const Suite& suite) {
+  RunPlan plan = plan_runs(request_of(options, suite));
+  for (const PlannedRun& run : plan.runs) {
+    if (run.state != RunState::kFinished) continue;
+    if (const auto missing = missing_file_of_run(run.folder, run.config)) {
+      throw InputError(missing->string() + ": is missing, although the run is finished (" +
+                       run.name() + "); put it back, or remove the folder " + run.folder.string() +
+                       " to train the run again");
+    }
+  }
+  return plan;
+}
+
 std::vector<std::pair<std::string, std::string>> provenance_of(const Dataset& data) {
   std::vector<std::pair<std::string, std::string>> provenance = {
       {"data_fingerprint", data.fingerprint}, {"results_version", std::to_string(kResultsVersion)}};
@@ -49,13 +78,13 @@ std::vector<std::pair<std::string, std::string>> provenance_of(const Dataset& da
 }  // namespace
 
 RunPlan plan_comparison(const CompareOptions& options) {
-  return plan_runs(request_of(options, load_suite(options.suite, options.overrides)));
+  return plan_whole_runs(options, load_suite(options.suite, options.overrides));
 }
 
 std::optional<Comparison> compare_baselines(const CompareOptions& options,
                                             const RunLauncher& launcher, QueueObserver& observer) {
   const Suite suite = load_suite(options.suite, options.overrides);
-  RunPlan plan = plan_runs(request_of(options, suite));
+  RunPlan plan = plan_whole_runs(options, suite);
   make_folder(options.out);
   if (!work_off(plan.runs, {options.jobs, options.stop}, launcher, observer)) return std::nullopt;
 
@@ -64,6 +93,8 @@ std::optional<Comparison> compare_baselines(const CompareOptions& options,
   comparison.seeds = options.seeds;
   comparison.arms = arms_of(suite);
   comparison.tasks = plan.data.task_names;
+  comparison.labels = to_string(suite.arms.front().config.data.labels);
+  add_lengths(plan.runs, comparison.arms);
   for (int64_t task = 0; task < plan.data.train.tasks(); ++task) {
     comparison.train_images.push_back(static_cast<double>(plan.data.train.task_size(task)));
     comparison.test_images.push_back(static_cast<double>(plan.data.test.task_size(task)));
