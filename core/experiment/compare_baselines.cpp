@@ -9,6 +9,7 @@
 #include "experiment/experiments.h"
 #include "experiment/fingerprint.h"
 #include "experiment/provenance.h"
+#include "experiment/run_tables.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -41,6 +42,34 @@ Suite suite_of(const CompareOptions& options) {
   Suite suite = load_suite(options.suite, options.overrides);
   if (!options.arms.empty()) suite.arms = chosen_arms(suite, options.arms);
   return suite;
+}
+
+/// How long each arm trained: the same for all of its seeds.
+void add_lengths(const std::vector<PlannedRun>& runs, std::vector<ComparedArm>& arms) {
+  for (ComparedArm& arm : arms) {
+    for (const PlannedRun& run : runs) {
+      if (run.arm != arm.name) continue;
+      const auto record = read_run_record(run.folder);
+      arm.steps = record ? record->steps : run.total_steps;
+      arm.epochs = record ? record->epochs : run.config.train.epochs;
+      arm.batch_size = run.config.train.batch_size;
+      break;
+    }
+  }
+}
+
+/// Finished runs whose files are not all there any more would fail after everything is trained.
+RunPlan plan_whole_runs(const CompareOptions& options, const Suite& suite) {
+  RunPlan plan = plan_runs(request_of(options, suite));
+  for (const PlannedRun& run : plan.runs) {
+    if (run.state != RunState::kFinished) continue;
+    if (const auto missing = missing_file_of_run(run.folder, run.config)) {
+      throw InputError(missing->string() + ": is missing, although the run is finished (" +
+                       run.name() + "); put it back, or remove the folder " + run.folder.string() +
+                       " to train the run again");
+    }
+  }
+  return plan;
 }
 
 /// A suite that has every arm of the claims, for what this comparison cannot measure.
@@ -107,13 +136,13 @@ void append(std::vector<std::string>& notes, const std::vector<std::string>& mor
 }  // namespace
 
 RunPlan plan_comparison(const CompareOptions& options) {
-  return plan_runs(request_of(options, suite_of(options)));
+  return plan_whole_runs(options, suite_of(options));
 }
 
 std::optional<Comparison> compare_baselines(const CompareOptions& options,
                                             const RunLauncher& launcher, QueueObserver& observer) {
   const Suite suite = suite_of(options);
-  RunPlan plan = plan_runs(request_of(options, suite));
+  RunPlan plan = plan_whole_runs(options, suite);
   make_folder(options.out);
   const QueueOptions queue{options.jobs, options.stop, seconds_after(options, plan)};
   if (!work_off(plan.runs, queue, launcher, observer)) return std::nullopt;
@@ -123,6 +152,8 @@ std::optional<Comparison> compare_baselines(const CompareOptions& options,
   comparison.seeds = options.seeds;
   comparison.arms = arms_of(suite);
   comparison.tasks = plan.data.task_names;
+  comparison.labels = to_string(suite.arms.front().config.data.labels);
+  add_lengths(plan.runs, comparison.arms);
   for (int64_t task = 0; task < plan.data.train.tasks(); ++task) {
     comparison.train_images.push_back(static_cast<double>(plan.data.train.task_size(task)));
     comparison.test_images.push_back(static_cast<double>(plan.data.test.task_size(task)));

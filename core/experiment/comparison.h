@@ -49,6 +49,7 @@ struct ComparedArm {
   std::string name, variant;
   /// What its config changes against arm cdsp, without variant and seed: (key, its own value).
   std::vector<std::pair<std::string, std::string>> differs_from_cdsp;
+  int64_t steps = 0, epochs = 0, batch_size = 0;  // of each of its trainings
 };
 
 struct Comparison {
@@ -56,6 +57,7 @@ struct Comparison {
   std::vector<std::string> tasks;
   std::vector<uint64_t> seeds;
   std::vector<double> train_images, test_images;  // per task
+  std::string labels;                             // data.labels
   std::vector<ComparedArm> arms;
   std::vector<ComparedRun> runs;  // by arm, then seed
   LinearProbeResult linear;       // softmax regression on pixels, one per task: the yardstick
@@ -65,8 +67,8 @@ struct Comparison {
   std::filesystem::path controls;
 };
 
-/// Loss and accuracy of the paper's Table A2 (spec section 11): training figures after 10 epochs
-/// under the released code's coarse labels. None for other tasks than the paper's three.
+/// Loss and accuracy of the paper's Table A2 (spec section 11): training figures after 10 epochs,
+/// under kPublishedConditions. None for other tasks than the paper's three.
 struct PublishedFigures {
   const char* arm;
   double loss, accuracy;

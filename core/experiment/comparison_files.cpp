@@ -9,6 +9,7 @@
 #include "base/json_number.h"
 #include "eval/routing_measures.h"
 #include "experiment/claims.h"
+#include "experiment/published_conditions.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -55,10 +56,22 @@ void add_specialisations(std::string& text, const ComparedRun& run, const char* 
   }
 }
 
+nlohmann::ordered_json published_conditions_json() {
+  const PublishedConditions& published = kPublishedConditions;
+  return {{"labels", published.labels},
+          {"train_images_per_task", published.images_per_task},
+          {"epochs", published.epochs},
+          {"steps", {published.least_steps, published.most_steps}},
+          {"seeds", published.seeds}};
+}
+
 nlohmann::ordered_json arm_json(const Comparison& comparison, const ComparedArm& arm,
                                 const std::vector<std::string>& measures) {
   nlohmann::ordered_json json;
   json["variant"] = arm.variant;
+  json["steps"] = arm.steps;
+  json["epochs"] = arm.epochs;
+  json["batch_size"] = arm.batch_size;
   json["differs_from_cdsp"] = nlohmann::ordered_json::object();
   for (const auto& [key, value] : arm.differs_from_cdsp) json["differs_from_cdsp"][key] = value;
   for (const std::string& measure : measures) {
@@ -121,6 +134,7 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison, const fs::p
   json["seeds"] = comparison.seeds;
   json["train_images"] = comparison.train_images;
   json["test_images"] = comparison.test_images;
+  json["labels"] = comparison.labels;
   const auto measures = measure_names(comparison.runs);
   for (const ComparedArm& arm : comparison.arms) {
     json["order"].push_back(arm.name);
@@ -129,7 +143,10 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison, const fs::p
   for (const PublishedFigures& figures : published_figures(comparison.tasks)) {
     json["published"][figures.arm] = {{"loss", figures.loss}, {"accuracy", figures.accuracy}};
   }
-  json["linear_softmax_on_pixels"] = {{"task_test_accuracy", comparison.linear.test_accuracy},
+  if (json.contains("published")) json["published_conditions"] = published_conditions_json();
+  // Its training accuracy is that of the final weights, an arm's that of the steps of its learning.
+  json["linear_softmax_on_pixels"] = {{"train_accuracy_of", "final weights"},
+                                      {"task_test_accuracy", comparison.linear.test_accuracy},
                                       {"task_train_accuracy", comparison.linear.train_accuracy}};
   for (const ComparedRun& run : comparison.runs) json["runs"].push_back(run_json(run, out));
   for (const auto& [name, value] : comparison.provenance) json["provenance"][name] = value;

@@ -12,9 +12,8 @@
 
 namespace cdsp {
 
-/// Writes those whose arms the comparison has, and removes the folders of the others, which earlier
-/// calls may have left; returns those written. Throws InputError naming the file if a run's folder
-/// lacks one.
+/// Writes those whose arms the comparison has and removes the others; returns their folders. Throws
+/// InputError naming the file if a run's folder lacks one.
 std::vector<std::filesystem::path> write_experiments(const Comparison& comparison,
                                                      const std::filesystem::path& out);
 

@@ -135,6 +135,19 @@ TEST_CASE("a comparison cut off and continued gives the files of one that was no
   const RunPlan borrowed = plan_comparison(options);
   REQUIRE(borrowed.runs.size() == 3);
   for (const PlannedRun& run : borrowed.runs) CHECK(run.action() == std::string("reuse"));
+
+  // A finished run that has lost a file is named before anything is trained.
+  for (const char* lost : {"topology/epoch_001.csv", "summary.json"}) {
+    const fs::path file = cut / "cdsp" / "seed_0" / lost;
+    const std::string content = read_file(file);
+    fs::remove(file);
+    for (const auto& asked : {options, options_for(suite, cut, idle)}) {
+      const auto complaint = message_of<InputError>([&] { plan_comparison(asked); });
+      CHECK_THAT(complaint, Catch::Matchers::ContainsSubstring(file.string() + ": is missing"));
+      CHECK_THAT(complaint, Catch::Matchers::ContainsSubstring("cdsp seed 0"));
+    }
+    write_file_atomically(file, content);
+  }
 }
 
 TEST_CASE("what a comparison writes", "[experiment]") {
@@ -155,6 +168,13 @@ TEST_CASE("what a comparison writes", "[experiment]") {
   CHECK(json.at("arms").at("cdsp-no-conflict").at("differs_from_cdsp") ==
         Json({{"conflict.lambda", "0.0"}}));
   CHECK(json.at("arms").at("baseline").at("differs_from_cdsp").empty());
+  // How long and on what.
+  CHECK(json.at("labels") == "native");
+  CHECK(json.at("train_images").size() == 3);
+  CHECK(json.at("arms").at("cdsp").at("steps") == 15);
+  CHECK(json.at("arms").at("cdsp").at("epochs") == 1);
+  CHECK(json.at("arms").at("cdsp").at("batch_size").get<int>() > 0);
+  CHECK(json.at("linear_softmax_on_pixels").at("train_accuracy_of") == "final weights");
   // The paper's figures stand beside the paper's tasks only.
   CHECK_FALSE(json.contains("published"));
   const auto published = published_figures({"mnist", "kmnist", "fashion-mnist"});
@@ -246,6 +266,14 @@ TEST_CASE("what a comparison writes", "[experiment]") {
         1 + 2 * 15);
   CHECK(line_count(experiments / "2_instruction_overfitting" / "experts.csv") == 1 + 2 * 2 * 3);
   CHECK(line_count(experiments / "3_necessity_of_conflict" / "differences.csv") == 1 + 3 * 7);
+  // An experiment that an earlier comparison left here does not stay.
+  const fs::path stale = experiments / "9_of_before";
+  fs::create_directories(stale);
+  write_file_atomically(stale / "experiment.json", "{}\n");
+  fs::create_directories(experiments / "notes");
+  write_comparison(*comparison, out);
+  CHECK_FALSE(fs::exists(stale));
+  CHECK(fs::exists(experiments / "notes"));
   // Two of the controls are there, two are named as missing.
   CHECK(page("3_necessity_of_conflict").at("tables").back().at("rows").size() == 2);
 

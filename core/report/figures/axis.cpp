@@ -21,37 +21,42 @@ double round_step(double rough) {
 
 }  // namespace
 
-Axis::Axis(const std::vector<double>& values, bool logarithmic, bool round_ends,
-           size_t wanted_ticks)
-    : logarithmic_(logarithmic) {
+Axis::Axis(const std::vector<double>& values, const AxisRules& rules) : rules_(rules) {
   double low = std::numeric_limits<double>::infinity(), high = -low;
   for (const double value : values) {
-    if (!std::isfinite(value) || (logarithmic && value <= 0)) continue;
+    if (!std::isfinite(value) || (rules.logarithmic && value <= 0)) continue;
     low = std::min(low, value);
     high = std::max(high, value);
   }
   if (low > high) {
-    low = logarithmic ? 0.1 : 0.0;
+    low = rules.logarithmic ? 0.1 : 0.0;
     high = 1.0;
   }
-  if (logarithmic) {
-    logarithmic_ticks(low, high, round_ends);
+  if (rules.logarithmic) {
+    logarithmic_ticks(low, high);
   } else {
-    linear_ticks(low, high, round_ends, wanted_ticks);
+    linear_ticks(low, high);
   }
 }
 
-void Axis::linear_ticks(double low, double high, bool round_ends, size_t wanted) {
+void Axis::linear_ticks(double low, double high) {
+  const auto limit = [this](double value) {
+    if (rules_.least) value = std::max(value, *rules_.least);
+    return rules_.most ? std::min(value, *rules_.most) : value;
+  };
+  low = limit(low);
+  high = limit(high);
   if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
     // One value: room to either side, so that it lies in the middle.
     const double room = std::max(std::abs(high) * 0.1, 1e-3);
-    low -= room;
-    high += room;
+    low = limit(low - room);
+    high = limit(high + room);
   }
-  const double step = round_step((high - low) / static_cast<double>(wanted));
-  if (round_ends) {
-    low = std::floor(low / step + 1e-9) * step;
-    high = std::ceil(high / step - 1e-9) * step;
+  double step = round_step((high - low) / static_cast<double>(rules_.wanted_ticks));
+  if (rules_.whole) step = std::max(step, 1.0);
+  if (rules_.round_ends) {
+    low = limit(std::floor(low / step + 1e-9) * step);
+    high = limit(std::ceil(high / step - 1e-9) * step);
   }
   low_ = low;
   high_ = high;
@@ -63,10 +68,10 @@ void Axis::linear_ticks(double low, double high, bool round_ends, size_t wanted)
   }
 }
 
-void Axis::logarithmic_ticks(double low, double high, bool round_ends) {
+void Axis::logarithmic_ticks(double low, double high) {
   low_ = std::log10(low);
   high_ = std::log10(high);
-  if (round_ends || high_ - low_ < 1e-9) {
+  if (rules_.round_ends || high_ - low_ < 1e-9) {
     low_ = std::floor(low_ + 1e-9);
     high_ = std::max(std::ceil(high_ - 1e-9), low_ + 1);
   }
@@ -91,7 +96,7 @@ void Axis::logarithmic_ticks(double low, double high, bool round_ends) {
 }
 
 double Axis::position(double value) const {
-  if (logarithmic_) value = value > 0 ? std::log10(value) : std::nan("");
+  if (rules_.logarithmic) value = value > 0 ? std::log10(value) : std::nan("");
   return (value - low_) / (high_ - low_);
 }
 
