@@ -56,7 +56,8 @@ class PanelDrawing {
     PlotArea plot{chart_, x_, y_};
     plot.left = at_left ? first_left_ : first_left_ + width_ + kGap;
     plot.right = plot.left + width_;
-    const double names_top = top_ + row_height_ * static_cast<double>(number / 2);
+    const size_t row = number / 2;
+    const double names_top = top_ + row_height_ * static_cast<double>(row);
     plot.top = names_top + kLine * static_cast<double>(name_lines_) + 4;
     plot.height = kPlotHeight;
     const ChartSeries& own = chart_.series[number];

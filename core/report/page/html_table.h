@@ -43,7 +43,7 @@ class HtmlTable {
 
 /// A table as a file brings it: a column whose cells all begin with a number is one of numbers and
 /// sorts by them.
-Html html_of_table(const TableData& table);
+Html html_of_table(const TableData& data);
 
 /// How a measure is shown: accuracies in per cent, differences of accuracies in percentage points,
 /// everything else as it is.
