@@ -55,7 +55,10 @@ TEST_CASE("scaling is drawn with floors and a guide", "[report]") {
 TEST_CASE("a short logarithmic axis has more than the powers of ten", "[report]") {
   const auto texts = [](const std::vector<double>& values) {
     std::vector<std::string> found;
-    const Axis axis(values, true, false, 6);
+    AxisRules rules;
+    rules.logarithmic = true;
+    rules.wanted_ticks = 6;
+    const Axis axis(values, rules);
     for (const Tick& tick : axis.ticks()) found.push_back(tick.text);
     return found;
   };
