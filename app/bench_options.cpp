@@ -21,7 +21,7 @@ void add_measurement_options(CLI::App& command, int64_t& steps, int64_t& repeats
 }
 
 Config bench_config(const std::vector<std::string>& overrides, const std::vector<OwnKey>& own) {
-  const Config config = parse_config("variant: cdsp\n", "the paper's config", overrides);
+  Config config = parse_config("variant: cdsp\n", "the paper's config", overrides);
   std::vector<OwnKey> keys = {{"variant", "use --variant"},
                               {"train.batch_size", "use --batch"},
                               {"train.threads", "use --threads"},

@@ -74,7 +74,7 @@ RunPlan plan_whole_runs(const CompareOptions& options, const Suite& suite) {
 
 /// A suite that has every arm of the claims, for what this comparison cannot measure.
 fs::path controls_for(const CompareOptions& options) {
-  const fs::path file = suite_with_controls(options.suite);
+  fs::path file = suite_with_controls(options.suite);
   if (file.empty()) return {};
   try {
     std::vector<std::string> names;

@@ -237,7 +237,7 @@ LinearProbeResult cached_linear_probe(const fs::path& out, const Dataset& data, 
                                       const std::function<bool(double)>& keep_going) {
   const fs::path file = out / "linear.json";
   if (auto kept = kept_linear_probe(file, data, classes)) return *kept;
-  const LinearProbeResult result =
+  LinearProbeResult result =
       linear_probe(data, classes, kLinearProbeEpochs, kLinearProbeSeed, keep_going);
   nlohmann::ordered_json json;
   json["made_of"] = probe_made_of(data, classes);

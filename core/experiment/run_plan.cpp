@@ -276,7 +276,8 @@ std::optional<double> pace_seen(const PlannedRun& run, int64_t first, int64_t la
   if (last <= first || seconds < kSecondsOfPace) return std::nullopt;
   const auto steps = static_cast<double>(last - first);
   if (run.steps_per_epoch <= 0) return seconds / steps;
-  const auto epochs = static_cast<double>(last / run.steps_per_epoch - first / run.steps_per_epoch);
+  const int64_t whole_epochs = last / run.steps_per_epoch - first / run.steps_per_epoch;
+  const auto epochs = static_cast<double>(whole_epochs);
   const double share = run.evaluation_steps / static_cast<double>(run.steps_per_epoch);
   return seconds / (steps + epochs * run.evaluation_steps) * (1.0 + share);
 }
