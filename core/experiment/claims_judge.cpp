@@ -78,7 +78,7 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
     json["seeds"].push_back(each.seed);
     json["values"].emplace_back(number_json(each.value));
   }
-  json["estimate"] = part.estimate ? number_json(*part.estimate) : nullptr;
+  json["estimate"] = part.estimate ? number_json(*part.estimate) : nlohmann::json();
   json["interval"] = interval_json(part.interval);  // what the verdict is passed on
   json["interval_kind"] = part.share ? "clopper-pearson" : "student-t";
   json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
