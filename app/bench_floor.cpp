@@ -119,7 +119,7 @@ int run_floor(const FloorArguments& arguments, const GlobalOptions& global) {
 
 void add_bench_floor(CLI::App& bench, const GlobalOptions& global, Action& action) {
   auto* command = bench.add_subcommand(
-      "gemm-floor", "Time the matrix products of a step alone: no step can be faster");
+      "gemm-floor", "Time the matrix products of a step alone, by the BLAS of LibTorch");
   command->footer(
       "Options that take a list measure every combination, in turn. --json lists every product.\n\n"
       "Example:\n  cdsp bench gemm-floor --variant cdsp --form engine --parts");

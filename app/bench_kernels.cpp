@@ -74,7 +74,8 @@ int run_kernels(const KernelArguments& arguments, const GlobalOptions& global) {
 void add_bench_kernels(CLI::App& bench, const GlobalOptions& global, Action& action) {
   auto* command = bench.add_subcommand(
       "kernels", "Time each fused kernel against the reference path, forward and backward");
-  command->footer("Example:\n  cdsp bench kernels --kernel cdsp_layer,rms_norm --threads 1,2");
+  command->footer(
+      "Example:\n  cdsp bench kernels --kernel cdsp_layer,attention_block --threads 1,2");
   auto arguments = std::make_shared<KernelArguments>();
   KernelBenchRequest& request = arguments->request;
   add_list(*command, "--kernel", request.kernels, "Names of kernels (default: all)");

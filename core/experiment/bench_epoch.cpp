@@ -15,6 +15,7 @@
 #include "experiment/bench_images.h"
 #include "experiment/bench_timing.h"
 #include "experiment/train_run.h"
+#include "kernels/patch_embedding.h"
 #include "model/network.h"
 #include "model/topology.h"
 #include "train/device_split.h"

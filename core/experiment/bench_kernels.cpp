@@ -11,11 +11,13 @@
 #include "base/random.h"
 #include "experiment/bench_images.h"
 #include "experiment/bench_timing.h"
+#include "kernels/attention_block.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cdsp_layer.h"
-#include "kernels/rms_norm.h"
+#include "kernels/normalise_and_route.h"
+#include "kernels/patch_embedding.h"
+#include "kernels/pooled_head.h"
 #include "kernels/rotary.h"
-#include "kernels/rotary_attention.h"
 #include "kernels/standard_experts.h"
 #include "kernels/top_k_routing.h"
 #include "model/network.h"
@@ -86,47 +88,71 @@ class CaseMaker {
             normal({tokens_, d})};
   }
 
-  KernelCase rotary_attention_case() {
-    const int64_t heads = config_.model.heads, kv_heads = config_.model.kv_heads,
-                  d_head = config_.model.d_model / heads;
-    const at::Tensor qkv = leaf({batch_, positions_, (heads + 2 * kv_heads) * d_head});
-    const at::Tensor turns = rotary_turns(positions_, d_head, qkv);
-    const at::Tensor future = causal_mask(positions_, qkv.device());
+  KernelCase patch_embedding_case() {
+    const int64_t d = config_.model.d_model, patch_size = config_.model.patch_size,
+                  patch = patch_size * patch_size;
+    const at::Tensor images =
+        (normal({batch_, kBenchSide, kBenchSide}) * 40.0 + 128.0).clamp(0.0, 255.0).to(at::kByte);
+    const at::Tensor weight = leaf({d, patch}, patch), bias = leaf({d});
     const auto forward = [=](Engine engine) {
-      return rotary_attention(qkv, heads, kv_heads, turns, future, engine);
+      return embed_patches(images, patch_size, weight, bias, engine);
     };
-    return {"rotary_attention",
-            words({{batch_, "images"},
-                   {positions_, "positions"},
-                   {heads, "heads"},
-                   {kv_heads, "shared"}}),
-            {qkv},
-            forward,
-            normal({batch_, positions_, heads * d_head})};
-  }
-
-  KernelCase rms_norm_case() {
-    const int64_t d = config_.model.d_model;
-    const at::Tensor x = leaf({batch_, positions_, d}), weight = leaf({d});
-    const auto forward = [=](Engine engine) { return rms_norm(x, weight, engine); };
-    return {"rms_norm",
-            words({{tokens_, "tokens"}, {d, "features"}}),
-            {x, weight},
+    return {"patch_embedding",
+            words({{tokens_, "tokens"}, {patch, "pixels each"}}),
+            {weight, bias},
             forward,
             normal({batch_, positions_, d})};
   }
 
-  KernelCase top_k_routing_case() {
-    const int64_t experts = config_.moe.num_experts, k = config_.moe.top_k;
-    const at::Tensor logits = leaf({tokens_, experts});
+  KernelCase attention_block_case() {
+    const int64_t d = config_.model.d_model, heads = config_.model.heads,
+                  kv_heads = config_.model.kv_heads, kv_width = kv_heads * (d / heads);
+    const at::Tensor h = leaf({batch_, positions_, d});
+    const AttentionWeights weights = {leaf({d}), leaf({d, d}, d), leaf({kv_width, d}, d),
+                                      leaf({kv_width, d}, d), leaf({d, d}, d)};
+    const AttentionLayout layout = {heads, kv_heads, rotary_turns(positions_, d / heads, h),
+                                    causal_mask(positions_, h.device())};
+    const auto forward = [=](Engine engine) { return attention_block(h, weights, layout, engine); };
+    return {"attention_block",
+            words({{batch_, "images"},
+                   {positions_, "positions"},
+                   {heads, "heads"},
+                   {kv_heads, "shared"}}),
+            {h, weights.norm, weights.wq, weights.wk, weights.wv, weights.wo},
+            forward,
+            normal({batch_, positions_, d})};
+  }
+
+  KernelCase normalise_and_route_case() {
+    const int64_t d = config_.model.d_model, experts = config_.moe.num_experts,
+                  width = config_.router.task_embedding,
+                  tasks = static_cast<int64_t>(config_.data.tasks.size());
+    const at::Tensor h = leaf({batch_, positions_, d}), norm = leaf({d});
+    const RouterWeights weights = {leaf({experts, d + width}, d + width), leaf({experts}),
+                                   leaf({tasks, width})};
+    const at::Tensor told =
+        at::eye(tasks, h.options().requires_grad(false)).repeat({batch_, 1}).narrow(0, 0, batch_);
+    const RouterRequest request = {config_.moe.top_k, config_.router.norm, false};
     const auto forward = [=](Engine engine) {
-      return route_top_k(logits, k, false, engine).weights;
+      return normalise_and_route(h, norm, weights, told, request, engine).routing.weights;
     };
-    return {"top_k_routing",
-            words({{tokens_, "tokens"}, {k, "chosen"}, {experts, "experts"}}),
-            {logits},
+    return {"normalise_and_route",
+            words({{tokens_, "tokens"}, {request.top_k, "chosen"}, {experts, "experts"}}),
+            {h, norm, weights.weight, weights.bias, weights.task_embedding},
             forward,
             normal({tokens_, experts})};
+  }
+
+  KernelCase pooled_head_case() {
+    const int64_t d = config_.model.d_model, classes = config_.model.classes;
+    const at::Tensor h = leaf({batch_, positions_, d}), norm = leaf({d}),
+                     weight = leaf({classes, d}, d), bias = leaf({classes});
+    const auto forward = [=](Engine engine) { return pooled_head(h, norm, weight, bias, engine); };
+    return {"pooled_head",
+            words({{tokens_, "tokens"}, {classes, "classes"}}),
+            {h, norm, weight, bias},
+            forward,
+            normal({batch_, classes})};
   }
 
  private:
@@ -145,8 +171,8 @@ class CaseMaker {
 
   /// A routing of the tokens by random logits; its weights are a leaf.
   Routing drawn_routing() {
-    Routing routing = route_top_k(normal({tokens_, config_.moe.num_experts}), config_.moe.top_k,
-                                  false, Engine::kReference);
+    Routing routing =
+        route_top_k(normal({tokens_, config_.moe.num_experts}), config_.moe.top_k, false);
     routing.weights = routing.weights.detach().clone().set_requires_grad(true);
     return routing;
   }
@@ -162,9 +188,10 @@ const std::vector<std::pair<const char*, CaseFunction>>& makers() {
   static const std::vector<std::pair<const char*, CaseFunction>> list = {
       {"cdsp_layer", &CaseMaker::cdsp_layer_case},
       {"standard_experts", &CaseMaker::standard_experts_case},
-      {"rotary_attention", &CaseMaker::rotary_attention_case},
-      {"rms_norm", &CaseMaker::rms_norm_case},
-      {"top_k_routing", &CaseMaker::top_k_routing_case}};
+      {"patch_embedding", &CaseMaker::patch_embedding_case},
+      {"attention_block", &CaseMaker::attention_block_case},
+      {"normalise_and_route", &CaseMaker::normalise_and_route_case},
+      {"pooled_head", &CaseMaker::pooled_head_case}};
   return list;
 }
 

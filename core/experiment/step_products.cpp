@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "experiment/bench_images.h"
+#include "kernels/tile_sizes.h"
 
 namespace cdsp {
 namespace {
@@ -36,13 +37,11 @@ MatrixProduct weight_gradient(const char* name, int64_t rows, int64_t inputs, in
 
 class Collector {
  public:
-  Collector(const Config& config, int64_t batch, BenchPhase phase, ProductForm form,
-            const TileSizes& sizes)
+  Collector(const Config& config, int64_t batch, BenchPhase phase, ProductForm form)
       : config_(config),
         batch_(batch),
         is_training_(phase == BenchPhase::kTrain),
         form_(form),
-        sizes_(sizes),
         positions_((kBenchSide / config.model.patch_size) * (kBenchSide / config.model.patch_size)),
         tokens_(batch * positions_) {}
 
@@ -64,17 +63,23 @@ class Collector {
  private:
   int64_t layers() const { return config_.model.layers; }
 
-  /// One group for every length of tile that the tokens are cut into; products_of(rows) lists one.
+  /// An image a tile; products_of(rows) lists the products of one.
   template <typename ProductsOf>
-  void on_tiles(const char* part, int64_t repeated, const ProductsOf& products_of) {
-    for (const auto& [tiles, rows] : pieces_of(tokens_, sizes_.tile)) {
-      groups_.push_back({part, tiles * repeated, products_of(rows)});
+  void on_images(const char* part, int64_t repeated, const ProductsOf& products_of) {
+    groups_.push_back({part, batch_ * repeated, products_of(positions_)});
+  }
+
+  /// One group for every length of tile that the layers' tokens are cut into.
+  template <typename ProductsOf>
+  void on_tokens(const ProductsOf& products_of) {
+    for (const auto& [tiles, rows] : pieces_of(tokens_, kTileTokens)) {
+      groups_.push_back({"experts", tiles * layers(), products_of(rows)});
     }
   }
 
   /// The same for every expert's share of the (token, slot) pairs.
   template <typename ProductsOf>
-  void on_stretches(int64_t longest, const ProductsOf& products_of) {
+  void on_experts(int64_t longest, const ProductsOf& products_of) {
     const int64_t pairs = tokens_ * config_.moe.top_k, experts = config_.moe.num_experts;
     const auto add = [&](int64_t count, int64_t share) {
       if (count == 0) return;
@@ -89,7 +94,7 @@ class Collector {
   void embedding() {
     const int64_t d = config_.model.d_model,
                   pixels = config_.model.patch_size * config_.model.patch_size;
-    on_tiles("embedding", 1, [&](int64_t rows) {
+    on_images("embedding", 1, [&](int64_t rows) {
       std::vector<MatrixProduct> list = {forward_of("embed", rows, pixels, d, true)};
       if (is_training_) list.push_back(weight_gradient("d embed", rows, pixels, d, true, true));
       return list;
@@ -99,7 +104,7 @@ class Collector {
   void projections() {
     const int64_t d = config_.model.d_model, d_head = d / config_.model.heads;
     const int64_t width = d + 2 * config_.model.kv_heads * d_head;
-    on_tiles("attention projections", layers(), [&](int64_t rows) {
+    on_images("attention projections", layers(), [&](int64_t rows) {
       std::vector<MatrixProduct> list = {forward_of("qkv", rows, d, width, true),
                                          forward_of("out", rows, d, d, true)};
       if (is_training_) {
@@ -128,7 +133,7 @@ class Collector {
 
   void router() {
     const int64_t d = config_.model.d_model, experts = config_.moe.num_experts;
-    on_tiles("router", layers(), [&](int64_t rows) {
+    on_images("router", layers(), [&](int64_t rows) {
       std::vector<MatrixProduct> list = {forward_of("router", rows, d, experts, true)};
       if (is_training_) {
         list.push_back(input_gradient("d router's input", rows, d, experts, true));
@@ -160,41 +165,44 @@ class Collector {
 
   void cdsp_layer() {
     const int64_t d_base = config_.moe.d_base, rank = config_.moe.resolved_rank();
-    if (form_ != ProductForm::kSelected) {
-      on_tiles("experts", layers(), [&](int64_t rows) {
+    const auto by_expert = [&](bool has_perceptron) {
+      return [this, rank, has_perceptron](int64_t rows) {
         std::vector<MatrixProduct> list;
-        add_perceptron(list, rows, d_base, false);
-        if (form_ == ProductForm::kDense) add_weight_gradients(list, rows, d_base, false, true);
+        if (has_perceptron) add_perceptron(list, rows, rank, false);
+        add_weight_gradients(list, rows, rank, false, true);
         return list;
-      });
+      };
+    };
+    const bool is_engine = form_ == ProductForm::kEngine;
+    if (form_ == ProductForm::kSelected ||
+        (is_engine && grouping_pays(config_.moe.top_k, rank, d_base))) {
+      on_experts(is_engine ? kTileTokens : kStretchTokens, by_expert(true));
+      return;
     }
-    if (form_ == ProductForm::kDense) return;
-    if (form_ == ProductForm::kEngine && !is_training_) return;
-    on_stretches(sizes_.cdsp_stretch, [&](int64_t rows) {
+    on_tokens([&](int64_t rows) {
       std::vector<MatrixProduct> list;
-      if (form_ == ProductForm::kSelected) add_perceptron(list, rows, rank, false);
-      add_weight_gradients(list, rows, rank, false, false);
+      add_perceptron(list, rows, d_base, false);
+      if (!is_engine) add_weight_gradients(list, rows, d_base, false, true);
       return list;
     });
+    if (is_engine && is_training_) on_experts(kStretchTokens, by_expert(false));
   }
 
   void standard_layer() {
     const int64_t width = config_.moe.d_ffn;
-    if (form_ == ProductForm::kDense) {
-      on_tiles("experts", layers(), [&](int64_t rows) {
+    const auto perceptron = [&](int64_t total_width) {
+      return [this, total_width](int64_t rows) {
         std::vector<MatrixProduct> list;
-        add_perceptron(list, rows, width * config_.moe.num_experts, true);
-        add_weight_gradients(list, rows, width * config_.moe.num_experts, true, true);
+        add_perceptron(list, rows, total_width, true);
+        add_weight_gradients(list, rows, total_width, true, true);
         return list;
-      });
-      return;
+      };
+    };
+    if (form_ == ProductForm::kDense) {
+      on_tokens(perceptron(width * config_.moe.num_experts));
+    } else {
+      on_experts(form_ == ProductForm::kEngine ? kTileTokens : kStretchTokens, perceptron(width));
     }
-    on_stretches(sizes_.standard_stretch, [&](int64_t rows) {
-      std::vector<MatrixProduct> list;
-      add_perceptron(list, rows, width, true);
-      add_weight_gradients(list, rows, width, true, false);
-      return list;
-    });
   }
 
   void head() {
@@ -221,7 +229,6 @@ class Collector {
   int64_t batch_;
   bool is_training_;
   ProductForm form_;
-  TileSizes sizes_;
   int64_t positions_, tokens_;
   std::vector<ProductGroup> groups_;
 };
@@ -249,8 +256,8 @@ double ProductGroup::flops() const {
 }
 
 std::vector<ProductGroup> step_products(const Config& config, int64_t batch, BenchPhase phase,
-                                        ProductForm form, const TileSizes& sizes) {
-  return Collector(config, batch, phase, form, sizes).collect();
+                                        ProductForm form) {
+  return Collector(config, batch, phase, form).collect();
 }
 
 double flops_of(const std::vector<ProductGroup>& groups) {

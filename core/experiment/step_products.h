@@ -34,20 +34,14 @@ const char* to_string(BenchPhase phase);
 
 /// How the products of a mixture-of-experts layer are cut.
 ///
-///   kEngine    as the fused engine does it. CDSP: tiles of tokens through the whole backbone,
-///              per-expert gradients from each expert's own tokens over its selected columns.
-///              Standard layer: each expert's own tokens.
+///   kEngine    as the fused engine does it (kernels/tile_sizes.h). Where grouping pays, and in the
+///              standard layer: tiles of each expert's own tokens through its own columns. Else:
+///              tiles of tokens through the whole backbone, per-expert gradients from each expert's
+///              own tokens over its selected columns.
 ///   kDense     tiles of tokens through the whole backbone, or through all experts.
-///   kSelected  each expert's own tokens through its own columns only.
+///   kSelected  each expert's own tokens through its own columns only, in long stretches.
 enum class ProductForm { kEngine, kDense, kSelected };
 const char* to_string(ProductForm form);
-
-/// Tokens that the engine takes at once (kernels/cdsp_layer_cpu.cpp, standard_experts_cpu.cpp).
-struct TileSizes {
-  int64_t tile = 64;               // of a tile of neighbouring tokens
-  int64_t cdsp_stretch = 512;      // of one expert's tokens, CDSP layer
-  int64_t standard_stretch = 256;  // of one expert's tokens, standard layer
-};
 
 /// C [rows, columns] = A [rows, inner] B [inner, columns], row-major; a transposed operand lies in
 /// memory the other way round. `adds`: C += instead.
@@ -74,10 +68,11 @@ struct ProductGroup {
 };
 
 /// All products of a step on `batch` images of 28 x 28 pixels. Tokens are spread evenly over the
-/// experts. Tiles cut short by the end of the tokens are groups of their own, so that the count is
-/// exact. BenchPhase::kEvaluate leaves out the backward pass and the conflict game.
+/// experts; the other parts take an image at a time. Tiles cut short by the end of the tokens are
+/// groups of their own, so that the count is exact. BenchPhase::kEvaluate leaves out the backward
+/// pass and the conflict game.
 std::vector<ProductGroup> step_products(const Config& config, int64_t batch, BenchPhase phase,
-                                        ProductForm form, const TileSizes& sizes = {});
+                                        ProductForm form);
 
 double flops_of(const std::vector<ProductGroup>& groups);
 

@@ -4,8 +4,7 @@
 
 namespace cdsp {
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, Engine engine) {
-  if (engine == Engine::kFused && x.device().is_cpu()) return rms_norm_cpu(x, weight);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight) {
   const at::Tensor inverse_rms = at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + kRmsNormEpsilon);
   return x * inverse_rms * weight;
 }

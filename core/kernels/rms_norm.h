@@ -5,17 +5,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "kernels/engine.h"
-
 namespace cdsp {
 
 inline constexpr double kRmsNormEpsilon = 1e-6;
 
 /// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight,
-                    Engine engine = Engine::kReference);
-
-/// Engine::kFused on the host: one pass forward, one backward.
-at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight);
 
 }  // namespace cdsp

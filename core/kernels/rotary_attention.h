@@ -5,19 +5,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "kernels/engine.h"
-
 namespace cdsp {
 
 /// qkv [batch, positions, (heads + 2 kv_heads) * d_head], heads of q first, then k, then v;
 /// turns as rotary_turns() makes them, future as causal_mask() does.
 /// Returns [batch, positions, heads * d_head]. Differentiable in qkv.
 at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
-                            const at::Tensor& turns, const at::Tensor& future,
-                            Engine engine = Engine::kReference);
-
-/// Engine::kFused on the host: an image at a time, everything in the caches.
-at::Tensor rotary_attention_cpu(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
-                                const at::Tensor& turns);
+                            const at::Tensor& turns, const at::Tensor& future);
 
 }  // namespace cdsp

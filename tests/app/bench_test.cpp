@@ -59,7 +59,7 @@ TEST_CASE("bench tells floors, kernels, scaling and epochs", "[app]") {
        tiny(with({"gemm-floor", "--parts", "--variant", "cdsp", "--form", "dense", "--batch", "4"},
                  once)),
        tiny(with({"kernels", "--json", "--batch", "2"}, once)),
-       tiny(with({"kernels", "--kernel", "rms_norm", "--batch", "2"}, once)),
+       tiny(with({"kernels", "--kernel", "pooled_head", "--batch", "2"}, once)),
        tiny(with({"scaling", "--json", "--axis", "batch,layers", "--batches", "2,4", "--layers",
                   "1,2", "--batch", "2", "--out", "deep/scaling"},
                  once)),
@@ -90,11 +90,11 @@ TEST_CASE("bench tells floors, kernels, scaling and epochs", "[app]") {
   CHECK_THAT(texts[1], ContainsSubstring("GFLOP/s") && ContainsSubstring("attention scores"));
 
   const Json kernels = Json::parse(texts[2]);
-  REQUIRE(kernels.size() == 10);
+  REQUIRE(kernels.size() == 12);
   for (const Json& row : kernels) check_numbers(row, {"reference_ms", "fused_ms", "speedup"});
   CHECK(kernels[0].at("pass") == "forward");
   CHECK(kernels[1].at("pass") == "backward");
-  CHECK_THAT(texts[3], ContainsSubstring("rms_norm") && !ContainsSubstring("cdsp_layer"));
+  CHECK_THAT(texts[3], ContainsSubstring("pooled_head") && !ContainsSubstring("cdsp_layer"));
 
   const Json points = Json::parse(texts[4]);
   REQUIRE(points.size() == 8);

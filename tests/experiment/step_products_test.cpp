@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -78,10 +79,17 @@ TEST_CASE("a step's arithmetic follows from the config", "[experiment]") {
     CHECK(flops(cdsp, batch, BenchPhase::kTrain, ProductForm::kDense) == dense.training(images));
     CHECK(flops(cdsp, batch, BenchPhase::kTrain, ProductForm::kSelected) ==
           selected.training(images));
-    // The engine: dense but for the weights' gradients, a third of the layer.
+    // 2 experts of 90 columns are fewer than 256: the engine groups the tokens.
     CHECK(flops(cdsp, batch, BenchPhase::kTrain, ProductForm::kEngine) ==
-          by_hand((2 * dense.experts + selected.experts) / 3, gramians).training(images));
+          selected.training(images));
     CHECK(flops(cdsp, batch, BenchPhase::kEvaluate, ProductForm::kEngine) ==
+          selected.evaluation(images));
+    // 2 of 200 are more: dense but for the weights' gradients, a third of the layer.
+    Config wide = cdsp;
+    wide.moe.rank = 200;
+    CHECK(flops(wide, batch, BenchPhase::kTrain, ProductForm::kEngine) ==
+          by_hand((2 * dense.experts + 2 * 2 * 64 * 200) / 3, gramians).training(images));
+    CHECK(flops(wide, batch, BenchPhase::kEvaluate, ProductForm::kEngine) ==
           dense.evaluation(images));
     for (const Variant variant : {Variant::kBaseline, Variant::kBlind}) {
       const Config standard = paper(variant);
@@ -119,10 +127,13 @@ TEST_CASE("tiles hold every token once", "[experiment]") {
   const auto cdsp =
       step_products(paper(Variant::kCdsp), 3, BenchPhase::kTrain, ProductForm::kDense);
   CHECK(rows_of(cdsp, "embedding") == 3 * 49);
-  CHECK(rows_of(cdsp, "experts") == 2 * 3 * 49);  // both layers
-  CHECK(cdsp.front().tiles == 2);                 // of 64 tokens
-  CHECK(cdsp[1].tiles == 1);
-  CHECK(cdsp[1].products.front().rows == 3 * 49 - 2 * 64);
+  CHECK(rows_of(cdsp, "experts") == 2 * 3 * 49);    // both layers
+  CHECK(cdsp.front().tiles == 3);                   // images
+  std::vector<std::pair<int64_t, int64_t>> layers;  // (tiles, tokens of one)
+  for (const ProductGroup& group : cdsp) {
+    if (group.part == "experts") layers.emplace_back(group.tiles, group.products.front().rows);
+  }
+  CHECK(layers == std::vector<std::pair<int64_t, int64_t>>{{2 * 2, 64}, {2 * 1, 3 * 49 - 2 * 64}});
   const auto baseline =
       step_products(paper(Variant::kBaseline), 3, BenchPhase::kTrain, ProductForm::kEngine);
   CHECK(rows_of(baseline, "experts") == 2 * 2 * 3 * 49);  // both layers, both slots

@@ -24,6 +24,9 @@ inline std::vector<Numerics> all_numerics() {
           {Engine::kFused, at::kFloat, 2e-5, "fused, float32"}};
 }
 
+/// Those of functions that have no fused version of their own.
+inline std::vector<Numerics> reference_numerics() { return {all_numerics()[0], all_numerics()[1]}; }
+
 /// The float64 ones.
 inline std::vector<Numerics> exact_numerics() { return {all_numerics()[0], all_numerics()[2]}; }
 
