@@ -45,18 +45,17 @@ struct ForwardWeights {
   const T *norm, *qkv_columns, *wo_columns, *turns;  // [d, width] and [d, d]: transposed
 };
 
-/// One image. qkv, mixed and log_sums are kept for the backward pass.
+/// One image. qkv, mixed and statistics are kept for the backward pass.
 template <typename T>
 void forward_image(const AttentionShape& shape, const ForwardWeights<T>& weights, const T* h,
-                   T* qkv, T* mixed, T* log_sums, T* x, T* scratch, T* y) {
+                   T* qkv, T* mixed, T* statistics, T* x, T* scratch, T* y) {
   const int64_t positions = shape.positions, d = shape.d(), width = shape.width();
   normalise(shape, h, weights.norm, x);
   tile_gemm(positions, width, d, plain<T>(x, d), weights.qkv_columns, width, Into::kSet, qkv,
             width);
   turn(shape, weights.turns, T(1), qkv);
-  ImageAttention<T>(shape).forward(qkv, scratch, mixed, log_sums);
-  std::copy_n(h, positions * d, y);
-  tile_gemm(positions, d, d, plain<T>(mixed, d), weights.wo_columns, d, Into::kAdd, y, d);
+  ImageAttention<T>(shape).forward(qkv, scratch, mixed, statistics);
+  tile_gemm(positions, d, d, plain<T>(mixed, d), weights.wo_columns, d, Addend<T>{h, d}, y, d);
 }
 
 template <typename T>
@@ -66,28 +65,29 @@ struct BackwardWeights {
 
 template <typename T>
 struct KeptImage {
-  const T *h, *qkv, *mixed, *log_sums;
+  const T *h, *qkv, *mixed, *statistics;
 };
 
-/// One image's input gradient, and its share of the weights' added to `share`.
+/// One image's input gradient; its share of the weights' is set in `share` or added to it, except
+/// that of the norm, which is always added.
 template <typename T>
 void backward_image(const AttentionShape& shape, const BackwardWeights<T>& weights,
                     const KeptImage<T>& kept, const T* upstream, T* x, T* d_tokens, T* d_qkv,
-                    T* scratch, T* d_h, T* share) {
+                    T* scratch, T* d_h, Into into, T* share) {
   const int64_t positions = shape.positions, d = shape.d(), width = shape.width();
   T *d_wqkv = share, *d_wo = d_wqkv + width * d, *d_norm = d_wo + d * d;
-  tile_gemm(d, d, positions, transposed(upstream, d), kept.mixed, d, Into::kAdd, d_wo, d);
+  tile_gemm(d, d, positions, transposed(upstream, d), kept.mixed, d, into, d_wo, d);
   tile_gemm(positions, d, d, plain(upstream, d), weights.wo, d, Into::kSet, d_tokens, d);
-  ImageAttention<T>(shape).backward(kept.qkv, kept.log_sums, d_tokens, scratch, d_qkv);
+  ImageAttention<T>(shape).backward(kept.qkv, kept.statistics, d_tokens, scratch, d_qkv);
   turn(shape, weights.turns, T(-1), d_qkv);
   normalise(shape, kept.h, weights.norm, x);
-  tile_gemm(width, d, positions, transposed<T>(d_qkv, width), static_cast<const T*>(x), d,
-            Into::kAdd, d_wqkv, d);
+  tile_gemm(width, d, positions, transposed<T>(d_qkv, width), static_cast<const T*>(x), d, into,
+            d_wqkv, d);
   tile_gemm(positions, d, width, plain<T>(d_qkv, width), weights.qkv, d, Into::kSet, d_tokens, d);
-  std::copy_n(upstream, positions * d, d_h);
   for (int64_t t = 0; t < positions; ++t) {
     simd_loops<T>().rms_norm_backward(d, static_cast<T>(kRmsNormEpsilon), kept.h + t * d,
-                                      weights.norm, d_tokens + t * d, true, d_h + t * d, d_norm);
+                                      weights.norm, d_tokens + t * d, upstream + t * d, d_h + t * d,
+                                      d_norm);
   }
 }
 
@@ -97,12 +97,12 @@ AttentionShape shape_of(const at::Tensor& h, int64_t heads, int64_t kv_heads) {
 
 class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            const at::Tensor& norm, const at::Tensor& wq, const at::Tensor& wk,
-                            const at::Tensor& wv, const at::Tensor& wo, const at::Tensor& turns,
-                            int64_t heads, int64_t kv_heads, bool keep) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& norm,
+                            const at::Tensor& wq, const at::Tensor& wk, const at::Tensor& wv,
+                            const at::Tensor& wo, const at::Tensor& turns, int64_t heads,
+                            int64_t kv_heads, bool keep) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor h = input.contiguous(), wqkv = at::cat({wq, wk, wv});
+    const at::Tensor wqkv = at::cat({wq, wk, wv});
     const AttentionShape shape = shape_of(h, heads, kv_heads);
     const at::Tensor qkv_columns = wqkv.t().contiguous(), wo_columns = wo.t().contiguous();
     const at::Tensor pairs = at::view_as_real(turns).contiguous();
@@ -111,27 +111,29 @@ class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
     at::Tensor y = at::empty_like(h);
     at::Tensor qkv = at::empty({kept_images, shape.positions, shape.width()}, h.options());
     at::Tensor mixed = at::empty({kept_images, shape.positions, shape.d()}, h.options());
-    at::Tensor log_sums = at::empty({kept_images, heads, shape.positions}, h.options());
+    at::Tensor statistics;
     AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "attention_block", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const ForwardWeights<scalar_t> weights{pointer(norm), pointer(qkv_columns),
                                              pointer(wo_columns), pointer(pairs)};
+      const ImageAttention<scalar_t> attention(shape);
       const int64_t tokens = shape.positions * shape.d(),
-                    qkv_size = shape.positions * shape.width(), sums_size = heads * shape.positions;
+                    qkv_size = shape.positions * shape.width();
+      statistics = at::empty({kept_images, attention.statistics()}, h.options());
       for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
-        const auto [x, scratch, own_qkv, own_mixed, own_sums] = thread_scratch<scalar_t>(
-            tokens, ImageAttention<scalar_t>(shape).forward_scratch(), qkv_size, tokens, sums_size);
+        const auto [x, scratch, own_qkv, own_mixed, own_statistics] = thread_scratch<scalar_t>(
+            tokens, attention.forward_scratch(), qkv_size, tokens, attention.statistics());
         const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
         for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
           forward_image(shape, weights, pointer(h) + i * tokens,
                         keep ? pointer(qkv) + i * qkv_size : own_qkv,
                         keep ? pointer(mixed) + i * tokens : own_mixed,
-                        keep ? pointer(log_sums) + i * sums_size : own_sums, x, scratch,
-                        pointer(y) + i * tokens);
+                        keep ? pointer(statistics) + i * attention.statistics() : own_statistics, x,
+                        scratch, pointer(y) + i * tokens);
         }
       });
     });
-    context->save_for_backward({h, norm, wqkv, wo, pairs, qkv, mixed, log_sums});
+    context->save_for_backward({h, norm, wqkv, wo, pairs, qkv, mixed, statistics});
     context->saved_data["heads"] = heads;
     context->saved_data["kv_heads"] = kv_heads;
     return y;
@@ -141,7 +143,7 @@ class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &h = saved[0], &norm = saved[1], &wqkv = saved[2], &wo = saved[3],
-                     &pairs = saved[4], &qkv = saved[5], &mixed = saved[6], &log_sums = saved[7];
+                     &pairs = saved[4], &qkv = saved[5], &mixed = saved[6], &statistics = saved[7];
     const at::Tensor up = upstream[0].contiguous();
     const AttentionShape shape =
         shape_of(h, context->saved_data["heads"].toInt(), context->saved_data["kv_heads"].toInt());
@@ -152,20 +154,21 @@ class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const BackwardWeights<scalar_t> weights{pointer(norm), pointer(wqkv), pointer(wo),
                                               pointer(pairs)};
-      const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width(),
-                    sums_size = shape.heads * shape.positions;
+      const ImageAttention<scalar_t> attention(shape);
+      const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width();
       for_each_piece(pieces, [&](int64_t piece) {
-        const auto [x, d_tokens, d_qkv, scratch] = thread_scratch<scalar_t>(
-            tokens, tokens, qkv_size, ImageAttention<scalar_t>(shape).backward_scratch());
+        const auto [x, d_tokens, d_qkv, scratch] =
+            thread_scratch<scalar_t>(tokens, tokens, qkv_size, attention.backward_scratch());
         scalar_t* share = pointer(shares) + piece * share_size(shape);
-        std::fill(share, share + share_size(shape), scalar_t(0));
+        std::fill(share + share_size(shape) - d, share + share_size(shape), scalar_t(0));  // norm
         const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
         for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
           const KeptImage<scalar_t> kept{pointer(h) + i * tokens, pointer(qkv) + i * qkv_size,
                                          pointer(mixed) + i * tokens,
-                                         pointer(log_sums) + i * sums_size};
+                                         pointer(statistics) + i * attention.statistics()};
+          const Into into = i == piece * kImagesPerPiece ? Into::kSet : Into::kAdd;
           backward_image(shape, weights, kept, pointer(up) + i * tokens, x, d_tokens, d_qkv,
-                         scratch, pointer(d_h) + i * tokens, share);
+                         scratch, pointer(d_h) + i * tokens, into, share);
         }
       });
       sum_shares<scalar_t>(pieces, share_size(shape), pointer(shares), pointer(total));
@@ -183,9 +186,11 @@ class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
 
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout) {
-  return AttentionBlockCpu::apply(h, weights.norm, weights.wq, weights.wk, weights.wv, weights.wo,
-                                  layout.turns, layout.heads, layout.kv_heads,
-                                  at::GradMode::is_enabled());
+  TORCH_CHECK(layout.turns.size(0) == h.size(1), "attention_block: ", h.size(1),
+              " positions, but rotary turns of ", layout.turns.size(0));
+  return AttentionBlockCpu::apply(h.contiguous(), weights.norm.contiguous(), weights.wq, weights.wk,
+                                  weights.wv, weights.wo.contiguous(), layout.turns, layout.heads,
+                                  layout.kv_heads, at::GradMode::is_enabled());
 }
 
 }  // namespace cdsp

@@ -53,21 +53,20 @@ void fill_column_gate(const Shape& shape, const Weights<T>& weights, int64_t tok
 
 template <typename T>
 void forward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* x,
-                  const T* residual, T* z, T* y) {
+                  const T* residual, T* kept_z, T* y) {
   const int64_t begin = tile * kTileTokens, rows = std::min(kTileTokens, shape.tokens - begin);
   const int64_t d = shape.d, d_base = shape.d_base;
-  const auto [gate_row, mixed] = thread_scratch<T>(d_base, kTileTokens * d_base);
-  T* z_tile = z + begin * d_base;
+  const auto [gate_row, mixed, own_z] =
+      thread_scratch<T>(d_base, kTileTokens * d_base, kTileTokens * d_base);
+  T* z_tile = kept_z == nullptr ? own_z : kept_z + begin * d_base;
   tile_gemm(rows, d_base, d, plain(x + begin * d, d), weights.u, d_base, Into::kSet, z_tile,
             d_base);
   for (int64_t row = 0; row < rows; ++row) {
     fill_column_gate(shape, weights, begin + row, gate_row);
     simd_loops<T>().gated_silu(d_base, z_tile + row * d_base, gate_row, mixed + row * d_base);
   }
-  T* y_tile = y + begin * d;
-  if (residual != nullptr) std::copy_n(residual + begin * d, rows * d, y_tile);
-  tile_gemm(rows, d, d_base, plain<T>(mixed, d_base), weights.v, d,
-            residual != nullptr ? Into::kAdd : Into::kSet, y_tile, d);
+  const Addend<T> before{residual == nullptr ? nullptr : residual + begin * d, d};
+  tile_gemm(rows, d, d_base, plain<T>(mixed, d_base), weights.v, d, before, y + begin * d, d);
 }
 
 /// Where one tile's backward pass writes.
@@ -186,18 +185,19 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
                             const at::Tensor& x_in, const at::Tensor& weights_in,
                             const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
                             const at::Tensor& gate, const at::Tensor& mask,
-                            const c10::intrusive_ptr<GradientSink>& sink) {
+                            const c10::intrusive_ptr<GradientSink>& sink, bool keep) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
                      indices = indices_in.contiguous();
     const Shape shape{x.size(0), x.size(1), u.size(1), mask.size(0), indices.size(1)};
-    at::Tensor z = at::empty({shape.tokens, shape.d_base}, x.options()), y = at::empty_like(x);
+    at::Tensor y = at::empty_like(x), z;  // z: for the backward pass only
+    if (keep) z = at::empty({shape.tokens, shape.d_base}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
       for_each_piece(shape.tiles(), [&](int64_t tile) {
         forward_tile<scalar_t>(shape, fixed, tile, x.data_ptr<scalar_t>(),
-                               pointer_or_null<scalar_t>(residual), z.data_ptr<scalar_t>(),
-                               y.data_ptr<scalar_t>());
+                               pointer_or_null<scalar_t>(residual),
+                               keep ? z.data_ptr<scalar_t>() : nullptr, y.data_ptr<scalar_t>());
       });
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
@@ -253,7 +253,8 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
     const auto capsule = context->saved_data["sink"].toCapsule();
     const auto& target = static_cast<GradientSink*>(capsule.get())->target;
     if (target) *target = {g_u, g_v};
-    return {up, d_x, d_weights, at::Tensor(), d_u, d_v, d_gate, at::Tensor(), at::Tensor()};
+    return {up,  d_x,    d_weights,    at::Tensor(), d_u,
+            d_v, d_gate, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -261,9 +262,10 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
 
 at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
                                 const std::shared_ptr<ExpertGradients>& gradients) {
-  return CdspLayerDenseCpu::apply(or_empty(in.residual, in.x), in.x, in.routing.weights,
-                                  in.routing.indices, in.u, in.v, in.gate, in.mask,
-                                  c10::make_intrusive<GradientSink>(gradients));
+  return CdspLayerDenseCpu::apply(
+      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u.contiguous(),
+      in.v.contiguous(), in.gate.contiguous(), in.mask.contiguous(),
+      c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
 }
 
 }  // namespace cdsp

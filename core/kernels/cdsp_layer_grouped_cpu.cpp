@@ -159,7 +159,7 @@ void collect_shares(const Shape& shape, const std::vector<TokenStretch>& stretch
       if (sum == nullptr) {
         sum = share;
       } else {
-        loops.add_scaled(2 * shape.packed(), T(1), share, sum);
+        loops.add_scaled(shape.packed() + shape.rank * d, T(1), share, sum);
       }
       d_gate[expert] += gate_shares[i];
     }
@@ -263,8 +263,9 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
 at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
                                   const std::shared_ptr<ExpertGradients>& gradients) {
   return CdspLayerGroupedCpu::apply(
-      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u, in.v,
-      in.gate, in.mask, c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
+      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u.contiguous(),
+      in.v.contiguous(), in.gate.contiguous(), in.mask.contiguous(),
+      c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
 }
 
 }  // namespace cdsp

@@ -5,11 +5,15 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
+#include "kernels/partial_sums.h"
 #include "kernels/simd_loops.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
 namespace {
+
+/// Numbers of every gradient that meet at once: those of 64 experts still fit an L2 cache.
+constexpr int64_t kStretch = 2048;
 
 /// column_norm2 [D] of one expert's gradient [rows, columns].
 template <typename T>
@@ -38,11 +42,20 @@ ExpertGramian expert_gramian_cpu(const at::Tensor& gradient_in, bool by_column) 
     const scalar_t* g = gradient.data_ptr<scalar_t>();
     scalar_t *dot = result.dot.data_ptr<scalar_t>(),
              *norm2 = result.column_norm2.data_ptr<scalar_t>();
-    for_each_piece(experts, [&](int64_t i) {
-      for (int64_t j = 0; j <= i; ++j) {
-        dot[i * experts + j] = dot[j * experts + i] =
-            simd_loops<scalar_t>().dot(size, g + i * size, g + j * size);
+    const int64_t stretches = pieces_of(size, kStretch), square = experts * experts;
+    const at::Tensor shares = at::empty({stretches, square}, gradient.options());
+    scalar_t* share = shares.data_ptr<scalar_t>();
+    for_each_piece(stretches, [&](int64_t s) {
+      const int64_t begin = s * kStretch, length = std::min(kStretch, size - begin);
+      for (int64_t i = 0; i < experts; ++i) {
+        for (int64_t j = 0; j <= i; ++j) {
+          share[s * square + i * experts + j] = share[s * square + j * experts + i] =
+              simd_loops<scalar_t>().dot(length, g + i * size + begin, g + j * size + begin);
+        }
       }
+    });
+    sum_shares<scalar_t>(stretches, square, share, dot);
+    for_each_piece(experts, [&](int64_t i) {
       squared_norms(rows, columns, by_column, g + i * size, norm2 + i * physical);
     });
   });

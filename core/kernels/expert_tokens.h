@@ -9,7 +9,7 @@ namespace cdsp {
 /// A stretch of one expert's tokens: a piece of work that no other piece shares.
 struct TokenStretch {
   int64_t expert;
-  int64_t begin, end;  // positions in ExpertTokens::pair
+  int64_t begin, end;  // positions in ExpertTokens::token_of_pair
 };
 
 struct ExpertTokens {
@@ -25,13 +25,11 @@ struct ExpertTokens {
         stretches.push_back({e, begin, begin + longest < end ? begin + longest : end});
       }
     }
-    pair.resize(static_cast<size_t>(tokens * k));
-    token_of_pair.resize(pair.size());
-    position_of_pair.resize(pair.size());
+    token_of_pair.resize(static_cast<size_t>(tokens * k));
+    position_of_pair.resize(token_of_pair.size());
     for (int64_t token = 0; token < tokens; ++token) {
       for (int64_t p = token * k; p < (token + 1) * k; ++p) {
         const auto position = static_cast<size_t>(first[static_cast<size_t>(indices[p])]++);
-        pair[position] = p;
         token_of_pair[position] = token;
         position_of_pair[static_cast<size_t>(p)] = static_cast<int64_t>(position);
       }
@@ -41,9 +39,8 @@ struct ExpertTokens {
   const int64_t* tokens_from(int64_t position) const { return token_of_pair.data() + position; }
   int64_t token(int64_t position) const { return token_of_pair[static_cast<size_t>(position)]; }
 
-  std::vector<int64_t> pair;              // token * k + slot, grouped by expert, tokens ascending
-  std::vector<int64_t> token_of_pair;     // in the same order
-  std::vector<int64_t> position_of_pair;  // where token * k + slot stands in that order
+  std::vector<int64_t> token_of_pair;     // pairs grouped by expert, tokens ascending
+  std::vector<int64_t> position_of_pair;  // where pair token * k + slot stands in that order
   std::vector<TokenStretch> stretches;
 };
 

@@ -59,9 +59,10 @@ void adamw_update(const AdamWRates& rates, const at::Tensor& gradient, at::Tenso
   const double correction1 = 1.0 - std::pow(rates.beta1, static_cast<double>(rates.t));
   const double correction2 = 1.0 - std::pow(rates.beta2, static_cast<double>(rates.t));
   if (engine == Engine::kFused && gradient.device().is_cpu()) {
-    adamw_update_cpu({rates.beta1, rates.beta2, rates.epsilon, rates.lr / correction1,
-                      1.0 - rates.lr * rates.weight_decay, 1.0 / std::sqrt(correction2)},
-                     gradient, parameter, first, second);
+    adamw_update_cpu(
+        {rates.beta1, rates.beta2, rates.epsilon, 1.0 - rates.beta1, 1.0 - rates.beta2,
+         rates.lr / correction1, 1.0 - rates.lr * rates.weight_decay, 1.0 / std::sqrt(correction2)},
+        gradient, parameter, first, second);
     return;
   }
   parameter.mul_(1.0 - rates.lr * rates.weight_decay);

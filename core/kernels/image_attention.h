@@ -4,9 +4,11 @@
 //   backward   dP = dY V^T,  dS = scale P * (dP - rowsum(P * dP)),  dQ = dS K,  dK = dS^T Q,
 //              dV = P^T dY
 //
-// Rows of queries go in blocks, and a block multiplies only the keys up to its last row: half of
-// the square stays untouched. P is not kept for the backward pass but made again from each row's
-// log-sum (Dao et al., arXiv:2205.14135): reading it back from memory would take longer.
+// Scores lie transposed, [keys, queries]: a query is a vector lane, and what the softmax adds up
+// over its keys never crosses lanes. A block of keys multiplies only the queries from its first row
+// on, a block of queries only the keys up to its last: half of the square stays untouched. P is not
+// kept for the backward pass but made again from each query's largest score and sum (Dao et al.,
+// arXiv:2205.14135): reading it back from memory would take longer.
 #pragma once
 
 #include <algorithm>
@@ -27,92 +29,86 @@ struct AttentionShape {
 template <typename T>
 class ImageAttention {
  public:
-  static constexpr int64_t kBlock = 16;  // queries
-
   explicit ImageAttention(const AttentionShape& shape)
       : shape_(shape),
-        row_(padded_row<T>(shape.positions)),
+        row_((shape.positions + kBlock - 1) / kBlock * kBlock),
         scale_(T(1) / std::sqrt(static_cast<T>(shape.d_head))),
         loops_(simd_loops<T>()) {}
 
-  int64_t forward_scratch() const { return (shape_.d_head + kBlock) * row_; }
-  int64_t backward_scratch() const { return 2 * (shape_.d_head + shape_.positions) * row_; }
+  /// Numbers that forward() leaves for backward().
+  int64_t statistics() const { return 2 * shape_.heads * row_; }
+  int64_t forward_scratch() const { return (shape_.d_head + row_) * row_; }
+  int64_t backward_scratch() const { return 2 * (shape_.d_head + row_) * row_; }
 
-  /// qkv [positions, width], q and k turned -> mixed [positions, d], log_sums [heads, positions].
-  void forward(const T* qkv, T* scratch, T* mixed, T* log_sums) const {
-    T *keys = scratch, *scores = keys + shape_.d_head * row_;
-    for (int64_t kv = 0; kv < shape_.kv_heads; ++kv) {
-      transpose_padded(qkv + key_column(kv), shape_.width(), keys);
-      for (int64_t head = kv * shape_.group(); head < (kv + 1) * shape_.group(); ++head) {
-        for_each_block([&](int64_t begin, int64_t rows, int64_t seen) {
-          score_block(qkv, head, begin, rows, seen, keys, scores);
-          for (int64_t i = 0; i < rows; ++i) {
-            log_sums[head * shape_.positions + begin + i] =
-                loops_.softmax(begin + i + 1, padded_row<T>(seen), scale_, scores + i * row_);
-          }
-          tile_gemm(rows, shape_.d_head, seen, plain<T>(scores, row_), qkv + value_column(kv),
-                    shape_.width(), Into::kSet, mixed + begin * shape_.d() + head * shape_.d_head,
-                    shape_.d());
-        });
-      }
+  /// qkv [positions, width], q and k turned -> mixed [positions, d], statistics [heads, 2, row]:
+  /// every query's largest score, and one over the sum of its exponentials.
+  void forward(const T* qkv, T* scratch, T* mixed, T* statistics) const {
+    T *queries = scratch, *scores = queries + shape_.d_head * row_;
+    for (int64_t head = 0; head < shape_.heads; ++head) {
+      T *largest = statistics + 2 * head * row_, *inverse = largest + row_;
+      transpose_padded(qkv + head * shape_.d_head, shape_.width(), queries);
+      transposed_products(qkv + key_column(head), queries, scores);
+      for_each_block([&](int64_t begin, int64_t rows) {
+        loops_.causal_softmax(begin + rows, begin, row_, scale_, scores + begin, largest + begin,
+                              inverse + begin);
+        T* out = mixed + begin * shape_.d() + head * shape_.d_head;
+        tile_gemm(rows, shape_.d_head, begin + rows, transposed<T>(scores + begin, row_),
+                  qkv + value_column(head), shape_.width(), Into::kSet, out, shape_.d());
+        for (int64_t i = 0; i < rows; ++i) {
+          T* row = out + i * shape_.d();
+          loops_.scale(shape_.d_head, inverse[begin + i], row, row);
+        }
+      });
     }
   }
 
   /// d_mixed [positions, d] -> d_qkv [positions, width], for q and k still turned.
-  void backward(const T* qkv, const T* log_sums, const T* d_mixed, T* scratch, T* d_qkv) const {
-    T *keys = scratch, *values = keys + shape_.d_head * row_;
-    T* probabilities = values + shape_.d_head * row_;
-    T* d_scores = probabilities + shape_.positions * row_;
-    for (int64_t kv = 0; kv < shape_.kv_heads; ++kv) {
-      transpose_padded(qkv + key_column(kv), shape_.width(), keys);
-      transpose_padded(qkv + value_column(kv), shape_.width(), values);
-      for (int64_t head = kv * shape_.group(); head < (kv + 1) * shape_.group(); ++head) {
-        const T* upstream = d_mixed + head * shape_.d_head;
-        for_each_block([&](int64_t begin, int64_t rows, int64_t seen) {
-          T *p = probabilities + begin * row_, *d_s = d_scores + begin * row_;
-          score_block(qkv, head, begin, rows, seen, keys, p);
-          tile_gemm(rows, padded_row<T>(seen), shape_.d_head,
-                    plain(upstream + begin * shape_.d(), shape_.d()), static_cast<const T*>(values),
-                    row_, Into::kSet, d_s, row_);
-          for (int64_t i = 0; i < rows; ++i) {
-            loops_.softmax_again(begin + i + 1, padded_row<T>(seen), scale_,
-                                 log_sums[head * shape_.positions + begin + i], p + i * row_);
-            loops_.softmax_backward(padded_row<T>(seen), scale_, p + i * row_, d_s + i * row_);
-          }
-          tile_gemm(rows, shape_.d_head, seen, plain<T>(d_s, row_), qkv + key_column(kv),
-                    shape_.width(), Into::kSet,
-                    d_qkv + begin * shape_.width() + head * shape_.d_head, shape_.width());
-        });
-        const Into into = head == kv * shape_.group() ? Into::kSet : Into::kAdd;
-        const T* queries = qkv + head * shape_.d_head;
-        for (int64_t begin = 0; begin < shape_.positions; begin += kBlock) {
-          // The keys of this block are seen by the queries from its first row on.
-          const int64_t rows = std::min(kBlock, shape_.positions - begin);
-          const int64_t from = begin * row_ + begin, later = shape_.positions - begin;
-          tile_gemm(rows, shape_.d_head, later, transposed<T>(d_scores + from, row_),
-                    queries + begin * shape_.width(), shape_.width(), into,
-                    d_qkv + begin * shape_.width() + key_column(kv), shape_.width());
-          tile_gemm(rows, shape_.d_head, later, transposed<T>(probabilities + from, row_),
-                    upstream + begin * shape_.d(), shape_.d(), into,
-                    d_qkv + begin * shape_.width() + value_column(kv), shape_.width());
-        }
-      }
+  void backward(const T* qkv, const T* statistics, const T* d_mixed, T* scratch, T* d_qkv) const {
+    T *queries = scratch, *upstream = queries + shape_.d_head * row_;  // transposed
+    T *scores = upstream + shape_.d_head * row_, *d_scores = scores + row_ * row_;
+    for (int64_t head = 0; head < shape_.heads; ++head) {
+      const T *largest = statistics + 2 * head * row_, *inverse = largest + row_;
+      const T *q = qkv + head * shape_.d_head, *e = d_mixed + head * shape_.d_head;
+      transpose_padded(q, shape_.width(), queries);
+      transpose_padded(e, shape_.d(), upstream);
+      transposed_products(qkv + key_column(head), queries, scores);
+      transposed_products(qkv + value_column(head), upstream, d_scores);
+      for_each_block([&](int64_t begin, int64_t rows) {
+        loops_.causal_softmax_backward(begin + rows, begin, row_, scale_, largest + begin,
+                                       inverse + begin, scores + begin, d_scores + begin);
+        tile_gemm(rows, shape_.d_head, begin + rows, transposed<T>(d_scores + begin, row_),
+                  qkv + key_column(head), shape_.width(), Into::kSet,
+                  d_qkv + begin * shape_.width() + head * shape_.d_head, shape_.width());
+      });
+      const Into into = head % shape_.group() == 0 ? Into::kSet : Into::kAdd;
+      for_each_block([&](int64_t begin, int64_t rows) {
+        // The keys of this block are seen by the queries from its first row on.
+        const int64_t from = begin * row_ + begin, later = shape_.positions - begin;
+        T* to = d_qkv + begin * shape_.width();
+        tile_gemm(rows, shape_.d_head, later, plain<T>(d_scores + from, row_),
+                  q + begin * shape_.width(), shape_.width(), into, to + key_column(head),
+                  shape_.width());
+        tile_gemm(rows, shape_.d_head, later, plain<T>(scores + from, row_), e + begin * shape_.d(),
+                  shape_.d(), into, to + value_column(head), shape_.width());
+      });
     }
   }
 
  private:
-  int64_t key_column(int64_t kv) const { return (shape_.heads + kv) * shape_.d_head; }
-  int64_t value_column(int64_t kv) const {
-    return (shape_.heads + shape_.kv_heads + kv) * shape_.d_head;
+  static constexpr int64_t kBlock = kQueryLanes;
+
+  int64_t key_column(int64_t head) const {
+    return (shape_.heads + head / shape_.group()) * shape_.d_head;
+  }
+  int64_t value_column(int64_t head) const {
+    return key_column(head) + shape_.kv_heads * shape_.d_head;
   }
 
-  /// body(begin, rows, seen): rows of queries from `begin` on, the last of which sees `seen` keys.
+  /// body(begin, rows) for each block of positions.
   template <typename Body>
   void for_each_block(const Body& body) const {
-    for (int64_t begin = 0; begin < shape_.positions; begin += kBlock) {
-      const int64_t rows = std::min(kBlock, shape_.positions - begin);
-      body(begin, rows, begin + rows);
-    }
+    for (int64_t begin = 0; begin < shape_.positions; begin += kBlock)
+      body(begin, std::min(kBlock, shape_.positions - begin));
   }
 
   /// One head [positions, d_head] -> [d_head, row_], zeros after the last position.
@@ -122,15 +118,18 @@ class ImageAttention {
       std::fill(to + c * row_ + shape_.positions, to + (c + 1) * row_, T(0));
   }
 
-  void score_block(const T* qkv, int64_t head, int64_t begin, int64_t rows, int64_t seen,
-                   const T* keys, T* scores) const {
-    tile_gemm(rows, padded_row<T>(seen), shape_.d_head,
-              plain(qkv + begin * shape_.width() + head * shape_.d_head, shape_.width()), keys,
-              row_, Into::kSet, scores, row_);
+  /// products [keys, queries] of keys (or values) [positions, d_head], in rows of qkv, with a
+  /// transposed head, for the queries from each block's first key on.
+  void transposed_products(const T* keys, const T* head, T* products) const {
+    for_each_block([&](int64_t begin, int64_t rows) {
+      tile_gemm(rows, row_ - begin, shape_.d_head,
+                plain(keys + begin * shape_.width(), shape_.width()), head + begin, row_,
+                Into::kSet, products + begin * row_ + begin, row_);
+    });
   }
 
   const AttentionShape& shape_;
-  int64_t row_;  // of a score matrix, padded
+  int64_t row_;  // positions, padded to whole blocks
   T scale_;
   const SimdLoops<T>& loops_;
 };

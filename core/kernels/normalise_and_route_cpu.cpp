@@ -96,8 +96,8 @@ void forward_image(const Shape& shape, const RouterPointers<T>& in, const T* col
     for (int64_t e = 0; e < n; ++e)
       base[e] += loops.dot(shape.task_width, in.weight + e * in.weight_row + d, v);
   }
-  for (int64_t t = 0; t < shape.positions; ++t) std::copy_n(base, row, logits + t * row);
-  tile_gemm(shape.positions, row, d, plain<T>(normal, d), columns, row, Into::kAdd, logits, row);
+  tile_gemm(shape.positions, row, d, plain<T>(normal, d), columns, row,
+            same_row(static_cast<const T*>(base)), logits, row);
   for (int64_t t = 0; t < shape.positions; ++t) {
     const int64_t token = image * shape.positions + t;
     int64_t* index = to.indices + token * shape.top_k;
@@ -106,7 +106,7 @@ void forward_image(const Shape& shape, const RouterPointers<T>& in, const T* col
     std::fill(weight, weight + n, T(0));
     for (int64_t slot = 0; slot < shape.top_k; ++slot) weight[index[slot]] = chosen[slot];
     if (to.probabilities != nullptr) {
-      loops.softmax(n, n, T(1), logits + t * row);
+      loops.softmax(n, logits + t * row);
       std::copy_n(logits + t * row, n, to.probabilities + token * n);
     }
   }
@@ -184,10 +184,10 @@ void backward_image(const Shape& shape, const RouterPointers<T>& in, const Routi
     std::fill(d_x, d_x + shape.tokens(), T(0));
   }
   layer_norm_image_backward<T>(shape, r, normal, d_normal, d_x);
-  if (up.residual != nullptr) std::copy_n(up.residual + begin, shape.tokens(), d_h);
   for (int64_t t = 0; t < shape.positions; ++t) {
+    const T* residual = up.residual == nullptr ? nullptr : up.residual + begin + t * d;
     loops.rms_norm_backward(d, static_cast<T>(kRmsNormEpsilon), h + t * d, in.norm, d_x + t * d,
-                            up.residual != nullptr, d_h + t * d, d_norm);
+                            residual, d_h + t * d, d_norm);
   }
 }
 
@@ -316,8 +316,13 @@ class NormaliseAndRouteCpu : public torch::autograd::Function<NormaliseAndRouteC
 RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm,
                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
                                      const RouterRequest& request) {
+  TORCH_CHECK(request.top_k <= weights.weight.size(0), "normalise_and_route: top ", request.top_k,
+              " of ", weights.weight.size(0), " experts");
+  TORCH_CHECK(!task_one_hot.defined() || (task_one_hot.size(0) == h.size(0) &&
+                                          task_one_hot.size(1) == weights.task_embedding.size(0)),
+              "normalise_and_route: task_one_hot is not [batch, tasks]");
   const variable_list outputs = NormaliseAndRouteCpu::apply(
-      h.contiguous(), norm, weights.weight, weights.bias,
+      h.contiguous(), norm.contiguous(), weights.weight.contiguous(), weights.bias.contiguous(),
       or_empty(task_one_hot.defined() ? weights.task_embedding : at::Tensor(), h),
       or_empty(task_one_hot, h), request.top_k, request.norm == RouterNorm::kSequence,
       request.with_probabilities);

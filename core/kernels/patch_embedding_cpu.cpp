@@ -79,10 +79,8 @@ class PatchEmbeddingCpu : public torch::autograd::Function<PatchEmbeddingCpu> {
         const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
         for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
           cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
-          scalar_t* tokens = out + image * positions * d;
-          for (int64_t t = 0; t < positions; ++t) std::copy_n(b, d, tokens + t * d);
-          tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, Into::kAdd, tokens,
-                    d);
+          tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, same_row(b),
+                    out + image * positions * d, d);
         }
       });
     });
@@ -128,7 +126,12 @@ class PatchEmbeddingCpu : public torch::autograd::Function<PatchEmbeddingCpu> {
 
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias) {
-  return PatchEmbeddingCpu::apply(images, patch_size, weight, bias);
+  TORCH_CHECK(images.size(1) % patch_size == 0 && images.size(2) % patch_size == 0,
+              "embed_patches: images of ", images.size(1), " x ", images.size(2),
+              " do not divide into patches of ", patch_size);
+  TORCH_CHECK(weight.size(1) == patch_size * patch_size, "embed_patches: a weight of ",
+              weight.size(1), " columns for patches of ", patch_size * patch_size, " pixels");
+  return PatchEmbeddingCpu::apply(images, patch_size, weight, bias.contiguous());
 }
 
 }  // namespace cdsp

@@ -57,12 +57,10 @@ class PooledHeadCpu : public torch::autograd::Function<PooledHeadCpu> {
         for (int64_t image = begin; image < end; ++image) {
           pool_image<scalar_t>(shape, pointer(h) + image * shape.positions * d, pointer(norm), row,
                                pointer(pooled) + image * d);
-          if (is_given(bias))
-            std::copy_n(pointer(bias), classes, pointer(logits) + image * classes);
         }
         tile_gemm<scalar_t>(end - begin, classes, d,
                             plain<scalar_t>(pointer(pooled) + begin * d, d), pointer(columns),
-                            classes, is_given(bias) ? Into::kAdd : Into::kSet,
+                            classes, same_row(pointer_or_null<scalar_t>(bias)),
                             pointer(logits) + begin * classes, classes);
       });
     });
@@ -101,7 +99,7 @@ class PooledHeadCpu : public torch::autograd::Function<PooledHeadCpu> {
           for (int64_t t = 0; t < shape.positions; ++t) {
             const int64_t at = ((begin + i) * shape.positions + t) * d;
             loops.rms_norm_backward(d, static_cast<scalar_t>(kRmsNormEpsilon), pointer(h) + at,
-                                    pointer(norm), slope, false, pointer(d_h) + at, d_norm);
+                                    pointer(norm), slope, nullptr, pointer(d_h) + at, d_norm);
           }
         }
       });
@@ -118,7 +116,7 @@ class PooledHeadCpu : public torch::autograd::Function<PooledHeadCpu> {
 
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias) {
-  return PooledHeadCpu::apply(h, norm, weight, or_empty(bias, h));
+  return PooledHeadCpu::apply(h, norm.contiguous(), weight.contiguous(), or_empty(bias, h));
 }
 
 }  // namespace cdsp

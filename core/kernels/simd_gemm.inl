@@ -1,4 +1,4 @@
-// C (+)= A B on small tiles, register-blocked: the source of every variant's `gemm` in
+// C = D + A B on small tiles, register-blocked: the source of every variant's `gemm` in
 // simd_loops.h. Included like simd_loops.inl, before it.
 //
 // A block of C (kRows rows by kVectors vector registers) stays in registers while k runs; each step
@@ -17,13 +17,17 @@ struct Register {
 
 template <typename T>
 struct GemmTile {
-  int64_t k, a_row, a_column, b_row, c_row;
-  bool add;
+  int64_t k, a_row, a_column, b_row, c_row, d_row;
 };
+
+template <typename T>
+inline const T* moved(const T* addend, int64_t numbers) {
+  return addend == nullptr ? nullptr : addend + numbers;
+}
 
 template <typename T, int kBytes, int kRows, int kVectors>
 inline void gemm_block(const GemmTile<T>& tile, const T* __restrict a, const T* __restrict b,
-                       T* __restrict c) {
+                       const T* addend, T* c) {
   using Vector = typename Register<T, kBytes>::type;
   constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
   Vector sum[kRows][kVectors] = {};
@@ -39,20 +43,26 @@ inline void gemm_block(const GemmTile<T>& tile, const T* __restrict a, const T* 
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kVectors; ++j) {
       auto* to = reinterpret_cast<Vector*>(c + i * tile.c_row + j * kLanes);
-      *to = tile.add ? *to + sum[i][j] : sum[i][j];
+      if (addend != nullptr)
+        sum[i][j] += *reinterpret_cast<const Vector*>(addend + i * tile.d_row + j * kLanes);
+      *to = sum[i][j];
     }
   }
 }
 
 // All rows of one panel of columns: full blocks, then blocks of 4, 2 and 1 rows.
 template <typename T, int kBytes, int kRows, int kVectors>
-inline void gemm_rows(const GemmTile<T>& tile, int64_t m, const T* a, const T* b, T* c) {
+inline void gemm_rows(const GemmTile<T>& tile, int64_t m, const T* a, const T* b, const T* addend,
+                      T* c) {
   int64_t i = 0;
-  for (; i + kRows <= m; i += kRows)
-    gemm_block<T, kBytes, kRows, kVectors>(tile, a + i * tile.a_row, b, c + i * tile.c_row);
+  for (; i + kRows <= m; i += kRows) {
+    gemm_block<T, kBytes, kRows, kVectors>(tile, a + i * tile.a_row, b,
+                                           moved(addend, i * tile.d_row), c + i * tile.c_row);
+  }
   if constexpr (kRows > 1) {
     constexpr int kFewer = kRows > 4 ? 4 : kRows / 2;
-    gemm_rows<T, kBytes, kFewer, kVectors>(tile, m - i, a + i * tile.a_row, b, c + i * tile.c_row);
+    gemm_rows<T, kBytes, kFewer, kVectors>(tile, m - i, a + i * tile.a_row, b,
+                                           moved(addend, i * tile.d_row), c + i * tile.c_row);
   }
 }
 
@@ -68,24 +78,26 @@ constexpr int gemm_block_rows(int vectors) {
 // vectors, at last to single numbers.
 template <typename T, int kBytes, int kVectors>
 inline void gemm_panels(const GemmTile<T>& tile, int64_t m, int64_t n, const T* a, const T* b,
-                        T* c) {
+                        const T* addend, T* c) {
   constexpr int64_t kWidth = kBytes / static_cast<int64_t>(sizeof(T)) * kVectors;
   int64_t j = 0;
   for (; j + kWidth <= n; j += kWidth)
-    gemm_rows<T, kBytes, gemm_block_rows(kVectors), kVectors>(tile, m, a, b + j, c + j);
+    gemm_rows<T, kBytes, gemm_block_rows(kVectors), kVectors>(tile, m, a, b + j, moved(addend, j),
+                                                              c + j);
   if (j == n) return;
   if constexpr (kVectors > 1) {
-    gemm_panels<T, kBytes, kVectors - 1>(tile, m, n - j, a, b + j, c + j);
+    gemm_panels<T, kBytes, kVectors - 1>(tile, m, n - j, a, b + j, moved(addend, j), c + j);
   } else if constexpr (kBytes > static_cast<int>(sizeof(T))) {
-    gemm_panels<T, kBytes / 2, 1>(tile, m, n - j, a, b + j, c + j);
+    gemm_panels<T, kBytes / 2, 1>(tile, m, n - j, a, b + j, moved(addend, j), c + j);
   }
 }
 
 template <typename T>
-void gemm(const GemmShape& shape, const T* a, const T* b, T* c) {
-  const GemmTile<T> tile{shape.k, shape.a_row, shape.a_column, shape.b_row, shape.c_row, shape.add};
+void gemm(const GemmShape& shape, const T* a, const T* b, const T* addend, T* c) {
+  const GemmTile<T> tile{shape.k,     shape.a_row, shape.a_column,
+                         shape.b_row, shape.c_row, shape.d_row};
   gemm_panels<T, CDSP_SIMD_BYTES, CDSP_SIMD_REGISTERS >= 32 ? 4 : 2>(tile, shape.m, shape.n, a, b,
-                                                                     c);
+                                                                     addend, c);
 }
 
 }  // namespace CDSP_SIMD

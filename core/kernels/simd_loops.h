@@ -7,17 +7,21 @@
 
 namespace cdsp {
 
-/// C[m, n] = A[m, k] B[k, n], or C += A B. Element (i, p) of A is at i * a_row + p * a_column, so a
-/// transposed A is a matter of strides; rows of B and C are contiguous, b_row and c_row apart.
+/// C[m, n] = D + A[m, k] B[k, n]. Element (i, p) of A is at i * a_row + p * a_column, so a
+/// transposed A is a matter of strides; rows of B, C and D are contiguous, b_row, c_row and d_row
+/// apart. D may be C (C += A B), or one row for all (d_row 0: a bias).
 struct GemmShape {
   int64_t m, n, k;
-  int64_t a_row, a_column, b_row, c_row;
-  bool add;
+  int64_t a_row, a_column, b_row, c_row, d_row;
 };
 
-/// One AdamW update, see adamw_update.h; scalars are in double and rounded to T once.
+/// Neighbouring queries that causal_softmax takes at once, each in a vector lane of its own.
+inline constexpr int64_t kQueryLanes = 16;
+
+/// One AdamW update, see flat_updates.h; scalars are in double and rounded to T once.
 struct AdamWStep {
   double beta1, beta2, epsilon;
+  double one_minus_beta1, one_minus_beta2;
   double rate;                      // lr / (1 - beta1^t)
   double keep;                      // 1 - lr * decay
   double inverse_root_correction2;  // 1 / sqrt(1 - beta2^t)
@@ -27,8 +31,8 @@ template <typename T>
 struct SimdLoops {
   const char* name;  // of the instruction set
 
-  /// Small matrix products, see GemmShape.
-  void (*gemm)(const GemmShape& shape, const T* a, const T* b, T* c);
+  /// Small matrix products, see GemmShape; addend (D) may be null.
+  void (*gemm)(const GemmShape& shape, const T* a, const T* b, const T* addend, T* c);
 
   /// out = z sigma(z)
   void (*silu)(int64_t n, const T* z, T* out);
@@ -41,7 +45,7 @@ struct SimdLoops {
   T (*scaled_silu_backward)(int64_t n, T factor, const T* z, T* hidden, T* d_z);
   /// to[i] = from[index[i]], rows of d.
   void (*gather_rows)(int64_t rows, int64_t d, const int64_t* index, const T* from, T* to);
-  /// out = a * b
+  /// out = a * b; out may be a
   void (*multiply)(int64_t n, const T* a, const T* b, T* out);
   /// out += scale * a
   void (*add_scaled)(int64_t n, T scale, const T* a, T* out);
@@ -52,9 +56,9 @@ struct SimdLoops {
 
   /// RMSNorm of one row: y = x w r with r = 1 / sqrt(mean x^2 + epsilon); returns r.
   T (*rms_norm)(int64_t d, T epsilon, const T* x, const T* weight, T* y);
-  /// d_x of one row, and d_weight += upstream x r. d_x += where `add`.
+  /// d_x of one row, added to addend [d] unless that is null, and d_weight += upstream x r.
   void (*rms_norm_backward)(int64_t d, T epsilon, const T* x, const T* weight, const T* upstream,
-                            bool add, T* d_x, T* d_weight);
+                            const T* addend, T* d_x, T* d_weight);
   /// y = (x - mean) r with r = 1 / sqrt(variance + epsilon); returns r.
   T (*layer_norm)(int64_t n, T epsilon, const T* x, T* y);
   /// d_x += the gradient of layer_norm, given its result y and r.
@@ -63,13 +67,18 @@ struct SimdLoops {
   /// Rotary turn of `heads` neighbouring heads of one token, in place: each adjacent pair by the
   /// (cos, sin) of `turns` [d_head / 2, 2]; sign -1 turns back (the gradient's way).
   void (*rotate)(int64_t heads, int64_t d_head, const T* turns, T sign, T* row);
-  /// Softmax over row[0 .. seen) of scale * row; row[seen .. n) becomes 0. Returns the logarithm of
-  /// the sum of exponentials.
-  T (*softmax)(int64_t seen, int64_t n, T scale, T* row);
-  /// row = exp(scale * row - log_sum) over [0, seen), 0 up to n: softmax's result once more.
-  void (*softmax_again)(int64_t seen, int64_t n, T scale, T log_sum, T* row);
-  /// Of softmax: d_row = probabilities * (d_row - sum(probabilities * d_row)) * scale, over [0, n).
-  void (*softmax_backward)(int64_t n, T scale, const T* probabilities, T* d_row);
+  /// Softmax of one row, in place.
+  void (*softmax)(int64_t n, T* row);
+
+  /// Softmax over the keys of kQueryLanes queries, before the division by its sum. scores [keys,
+  /// row]: query l, in column l, sees the keys up to first + l. They become exp(scale (score -
+  /// largest)), 0 where unseen; largest [lanes] and inverse [lanes], 1 / sum, are written.
+  void (*causal_softmax)(int64_t keys, int64_t first, int64_t row, T scale, T* scores, T* largest,
+                         T* inverse);
+  /// Given the scores once more and what causal_softmax wrote, scores becomes the probabilities p
+  /// and d, their upstream gradient [keys, row], that of the scores: scale p (d - sum p d).
+  void (*causal_softmax_backward)(int64_t keys, int64_t first, int64_t row, T scale,
+                                  const T* largest, const T* inverse, T* scores, T* d);
 
   /// One token: the k largest of logits [n] (ties to the lowest index) and their softmax.
   void (*top_k)(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen);

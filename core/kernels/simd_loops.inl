@@ -8,8 +8,6 @@ namespace CDSP_SIMD {
 // The functions of the vector maths library (libmvec, part of glibc) that loops below turn into.
 inline float exponential(float x) { return expf(x); }
 inline double exponential(double x) { return exp(x); }
-inline float logarithm(float x) { return logf(x); }
-inline double logarithm(double x) { return log(x); }
 inline float square_root(float x) { return __builtin_sqrtf(x); }
 inline double square_root(double x) { return __builtin_sqrt(x); }
 
@@ -68,7 +66,7 @@ void gather_rows(int64_t rows, int64_t d, const int64_t* __restrict index, const
 }
 
 template <typename T>
-void multiply(int64_t n, const T* __restrict a, const T* __restrict b, T* __restrict out) {
+void multiply(int64_t n, const T* a, const T* __restrict b, T* out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
 }
@@ -104,7 +102,7 @@ T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weig
 
 template <typename T>
 void rms_norm_backward(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
-                       const T* __restrict upstream, bool add, T* __restrict d_x,
+                       const T* __restrict upstream, const T* addend, T* d_x,
                        T* __restrict d_weight) {
   T square = 0, inner = 0;
 #pragma omp simd reduction(+ : square, inner)
@@ -117,7 +115,7 @@ void rms_norm_backward(int64_t d, T epsilon, const T* __restrict x, const T* __r
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
     const T slope = upstream[i] * weight[i] * r - x[i] * pull;
-    d_x[i] = (add ? d_x[i] : T(0)) + slope;
+    d_x[i] = addend != nullptr ? addend[i] + slope : slope;
     d_weight[i] += upstream[i] * x[i] * r;
   }
 }
@@ -164,45 +162,114 @@ void rotate(int64_t heads, int64_t d_head, const T* __restrict turns, T sign, T*
   }
 }
 
-// So that the loops below run over whole registers, what is not seen takes part with a number that
-// is, and is struck out afterwards. (Minus infinity would do it in one go, but for such arguments
-// the vector maths library calls the scalar function.)
 template <typename T>
-void fill_rest(int64_t seen, int64_t n, T value, T* row) {
-  for (int64_t s = seen; s < n; ++s) row[s] = value;
-}
-
-template <typename T>
-T softmax(int64_t seen, int64_t n, T factor, T* __restrict row) {
-  fill_rest(seen, n, row[0], row);
+void softmax(int64_t n, T* __restrict row) {
   T largest = row[0];
 #pragma omp simd reduction(max : largest)
-  for (int64_t s = 0; s < n; ++s) largest = row[s] > largest ? row[s] : largest;
+  for (int64_t i = 0; i < n; ++i) largest = row[i] > largest ? row[i] : largest;
 #pragma omp simd
-  for (int64_t s = 0; s < n; ++s) row[s] = exponential((row[s] - largest) * factor);
-  fill_rest(seen, n, T(0), row);
+  for (int64_t i = 0; i < n; ++i) row[i] = exponential(row[i] - largest);
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t s = 0; s < n; ++s) sum += row[s];
-  const T inverse = T(1) / sum;
+  for (int64_t i = 0; i < n; ++i) sum += row[i];
+  scale(n, T(1) / sum, row, row);
+}
+
+// One number a query, in as many registers as that takes. Sums and maxima over the keys then need
+// no step across lanes.
+template <typename T>
+struct Lanes {
+  using Vector = typename Register<T, CDSP_SIMD_BYTES>::type;
+  static constexpr int kWidth = CDSP_SIMD_BYTES / static_cast<int>(sizeof(T));
+  static constexpr int kVectors = static_cast<int>(kQueryLanes) / kWidth;
+  Vector vector[kVectors];
+
+  static Lanes load(const T* from) {
+    Lanes lanes;
+    for (int j = 0; j < kVectors; ++j)
+      lanes.vector[j] = *reinterpret_cast<const Vector*>(from + j * kWidth);
+    return lanes;
+  }
+  void store(T* to) const {
+    for (int j = 0; j < kVectors; ++j) *reinterpret_cast<Vector*>(to + j * kWidth) = vector[j];
+  }
+};
+
+// Puts `instead` [lanes] where a query does not see a key.
+template <typename T>
+inline void hide_unseen(int64_t keys, int64_t first, int64_t row, const T* instead, T* scores) {
+  for (int64_t key = first + 1; key < keys; ++key) {
+    T* at = scores + key * row;
+    const int seen_from = static_cast<int>(key - first);
 #pragma omp simd
-  for (int64_t s = 0; s < n; ++s) row[s] *= inverse;
-  return largest * factor + logarithm(sum);
+    for (int l = 0; l < static_cast<int>(kQueryLanes); ++l)
+      at[l] = l >= seen_from ? at[l] : instead[l];
+  }
+}
+
+// Unseen keys take part with the score of the first key, which every query sees, so that no
+// register is left half empty and no exponential overflows; they are struck out afterwards.
+template <typename T>
+inline void causal_exponentials(int64_t keys, int64_t first, int64_t row, T factor,
+                                const T* __restrict largest, T* __restrict scores) {
+  for (int64_t key = 0; key < keys; ++key) {
+    T* __restrict at = scores + key * row;
+#pragma omp simd
+    for (int l = 0; l < static_cast<int>(kQueryLanes); ++l)
+      at[l] = exponential((at[l] - largest[l]) * factor);
+  }
+  const T zeros[kQueryLanes] = {};
+  hide_unseen(keys, first, row, zeros, scores);
 }
 
 template <typename T>
-void softmax_again(int64_t seen, int64_t n, T factor, T log_sum, T* __restrict row) {
-  fill_rest(seen, n, row[0], row);
-#pragma omp simd
-  for (int64_t s = 0; s < n; ++s) row[s] = exponential(row[s] * factor - log_sum);
-  fill_rest(seen, n, T(0), row);
+void causal_softmax(int64_t keys, int64_t first, int64_t row, T factor, T* scores, T* largest,
+                    T* inverse) {
+  T of_first_key[kQueryLanes];
+  Lanes<T>::load(scores).store(of_first_key);
+  hide_unseen(keys, first, row, of_first_key, scores);
+  Lanes<T> most = Lanes<T>::load(scores);
+  for (int64_t key = 1; key < keys; ++key) {
+    const Lanes<T> score = Lanes<T>::load(scores + key * row);
+    for (int j = 0; j < Lanes<T>::kVectors; ++j)
+      most.vector[j] = score.vector[j] > most.vector[j] ? score.vector[j] : most.vector[j];
+  }
+  most.store(largest);
+  causal_exponentials<T>(keys, first, row, factor, largest, scores);
+  Lanes<T> sum = {};
+  for (int64_t key = 0; key < keys; ++key) {
+    const Lanes<T> share = Lanes<T>::load(scores + key * row);
+    for (int j = 0; j < Lanes<T>::kVectors; ++j) sum.vector[j] += share.vector[j];
+  }
+  for (int j = 0; j < Lanes<T>::kVectors; ++j) sum.vector[j] = T(1) / sum.vector[j];
+  sum.store(inverse);
 }
 
 template <typename T>
-void softmax_backward(int64_t n, T factor, const T* __restrict probabilities, T* __restrict d_row) {
-  const T expected = dot(n, probabilities, d_row);
-#pragma omp simd
-  for (int64_t s = 0; s < n; ++s) d_row[s] = probabilities[s] * (d_row[s] - expected) * factor;
+void causal_softmax_backward(int64_t keys, int64_t first, int64_t row, T factor, const T* largest,
+                             const T* inverse, T* scores, T* d) {
+  T of_first_key[kQueryLanes];
+  Lanes<T>::load(scores).store(of_first_key);
+  hide_unseen(keys, first, row, of_first_key, scores);
+  causal_exponentials<T>(keys, first, row, factor, largest, scores);
+  const Lanes<T> scale_of = Lanes<T>::load(inverse);
+  Lanes<T> expected = {};
+  for (int64_t key = 0; key < keys; ++key) {
+    Lanes<T> p = Lanes<T>::load(scores + key * row);
+    const Lanes<T> slope = Lanes<T>::load(d + key * row);
+    for (int j = 0; j < Lanes<T>::kVectors; ++j) {
+      p.vector[j] *= scale_of.vector[j];
+      expected.vector[j] += p.vector[j] * slope.vector[j];
+    }
+    p.store(scores + key * row);
+  }
+  for (int64_t key = 0; key < keys; ++key) {
+    const Lanes<T> p = Lanes<T>::load(scores + key * row);
+    Lanes<T> slope = Lanes<T>::load(d + key * row);
+    for (int j = 0; j < Lanes<T>::kVectors; ++j)
+      slope.vector[j] = p.vector[j] * (slope.vector[j] - expected.vector[j]) * factor;
+    slope.store(d + key * row);
+  }
 }
 
 template <typename T>
@@ -236,14 +303,16 @@ template <typename T>
 void adamw(int64_t n, const AdamWStep& step, const T* __restrict gradient, T* __restrict parameter,
            T* __restrict moment1, T* __restrict moment2) {
   const T beta1 = static_cast<T>(step.beta1), beta2 = static_cast<T>(step.beta2);
+  const T rest1 = static_cast<T>(step.one_minus_beta1);
+  const T rest2 = static_cast<T>(step.one_minus_beta2);
   const T epsilon = static_cast<T>(step.epsilon), rate = static_cast<T>(step.rate);
   const T keep = static_cast<T>(step.keep);
   const T root_scale = static_cast<T>(step.inverse_root_correction2);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T g = gradient[i];
-    const T m = beta1 * moment1[i] + (T(1) - beta1) * g;
-    const T v = beta2 * moment2[i] + (T(1) - beta2) * g * g;
+    const T m = beta1 * moment1[i] + rest1 * g;
+    const T v = beta2 * moment2[i] + rest2 * g * g;
     moment1[i] = m;
     moment2[i] = v;
     parameter[i] = parameter[i] * keep - rate * m / (square_root(v) * root_scale + epsilon);
@@ -269,8 +338,8 @@ const SimdLoops<T>& table(const char* name) {
                                      layer_norm_backward<T>,
                                      rotate<T>,
                                      softmax<T>,
-                                     softmax_again<T>,
-                                     softmax_backward<T>,
+                                     causal_softmax<T>,
+                                     causal_softmax_backward<T>,
                                      top_k<T>,
                                      adamw<T>};
   return loops;

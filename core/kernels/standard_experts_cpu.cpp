@@ -50,14 +50,13 @@ void forward_stretch(const Shape& shape, const Weights<T>& weights, const Expert
     const int64_t rows = std::min(kTileTokens, stretch.end - begin);
     T *z = kept_z == nullptr ? own_z : kept_z + begin * f, *out = outputs + begin * d;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), x, inputs);
-    for (int64_t i = 0; i < rows; ++i) {
-      std::copy_n(weights.b1 + expert * f, f, z + i * f);
-      std::copy_n(weights.b2 + expert * d, d, out + i * d);
-      strengths[begin + i] = weights.router[tokens.token(begin + i) * shape.experts + expert];
-    }
-    tile_gemm(rows, f, d, plain<T>(inputs, d), weights.w1 + expert * f * d, f, Into::kAdd, z, f);
+    for (int64_t i = begin; i < begin + rows; ++i)
+      strengths[i] = weights.router[tokens.token(i) * shape.experts + expert];
+    tile_gemm(rows, f, d, plain<T>(inputs, d), weights.w1 + expert * f * d, f,
+              same_row(weights.b1 + expert * f), z, f);
     loops.silu(rows * f, z, hidden);
-    tile_gemm(rows, d, f, plain<T>(hidden, f), weights.w2 + expert * f * d, d, Into::kAdd, out, d);
+    tile_gemm(rows, d, f, plain<T>(hidden, f), weights.w2 + expert * f * d, d,
+              same_row(weights.b2 + expert * d), out, d);
   }
 }
 
@@ -184,8 +183,9 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
 at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                                 const at::Tensor& residual) {
-  return StandardExpertsCpu::apply(or_empty(residual, x), x, routing.weights, routing.indices, w1,
-                                   b1, w2, b2, at::GradMode::is_enabled());
+  return StandardExpertsCpu::apply(or_empty(residual, x), x, routing.weights, routing.indices,
+                                   w1.contiguous(), b1.contiguous(), w2.contiguous(),
+                                   b2.contiguous(), at::GradMode::is_enabled());
 }
 
 }  // namespace cdsp

@@ -1,6 +1,8 @@
 // Row-major matrix products on tiles for the fused CPU kernels: names for simd_loops' `gemm`.
 //
-//   C[m, n] = op(A)[m, k] B[k, n]        or C += op(A) B,    op(A) = A or its transpose
+//   C[m, n] = D + op(A)[m, k] B[k, n],    op(A) = A or its transpose
+//
+// with D nothing (Into::kSet), C itself (Into::kAdd), another matrix, or one row for all.
 //
 // For a product with B's transpose, B is transposed once (it is a weight) and used for many tiles.
 #pragma once
@@ -31,11 +33,31 @@ LeftFactor<T> transposed(const T* a, int64_t row_length) {
 
 enum class Into { kSet, kAdd };
 
+/// What a product is added to: rows of `data`, `row` numbers apart. Null: nothing.
+template <typename T>
+struct Addend {
+  const T* data;
+  int64_t row;
+};
+
+/// A bias: the same row for all.
+template <typename T>
+Addend<T> same_row(const T* data) {
+  return {data, 0};
+}
+
 /// b_row and c_row are the row lengths in memory.
 template <typename T>
 void tile_gemm(int64_t m, int64_t n, int64_t k, const LeftFactor<T>& a, const T* b, int64_t b_row,
+               const Addend<T>& addend, T* c, int64_t c_row) {
+  simd_loops<T>().gemm({m, n, k, a.row, a.column, b_row, c_row, addend.row}, a.data, b, addend.data,
+                       c);
+}
+
+template <typename T>
+void tile_gemm(int64_t m, int64_t n, int64_t k, const LeftFactor<T>& a, const T* b, int64_t b_row,
                Into into, T* c, int64_t c_row) {
-  simd_loops<T>().gemm({m, n, k, a.row, a.column, b_row, c_row, into == Into::kAdd}, a.data, b, c);
+  tile_gemm(m, n, k, a, b, b_row, Addend<T>{into == Into::kAdd ? c : nullptr, c_row}, c, c_row);
 }
 
 /// to [columns, rows] = from [rows, columns] transposed.

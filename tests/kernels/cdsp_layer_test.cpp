@@ -1,6 +1,7 @@
 // The dense CDSP layer against a loop over experts, and its gradients against finite differences.
 #include "kernels/cdsp_layer.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,15 +25,17 @@ struct LayerShape {
 };
 
 std::vector<LayerShape> layer_shapes(Draw& draw) {
-  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},     // columns not divisible by experts
-                                    {9, 6, 12, 3, 1, 5},      // one expert a token
-                                    {9, 6, 12, 3, 3, 5},      // every expert
-                                    {8, 4, 10, 5, 2, 1},      // one column each
-                                    {8, 4, 10, 5, 2, 10},     // every column
-                                    {2, 3, 18, 9, 1, 4},      // most experts idle
-                                    {1, 4, 9, 4, 2, 3},       // one token
-                                    {6, 3, 5, 1, 1, 4},       // one expert
-                                    {300, 8, 40, 3, 2, 17}};  // many tokens an expert
+  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},    // columns not divisible by experts
+                                    {9, 6, 12, 3, 1, 5},     // one expert a token
+                                    {9, 6, 12, 3, 3, 5},     // every expert
+                                    {8, 4, 10, 5, 2, 1},     // one column each
+                                    {8, 4, 10, 5, 2, 10},    // every column
+                                    {2, 3, 18, 9, 1, 4},     // most experts idle
+                                    {1, 4, 9, 4, 2, 3},      // one token
+                                    {6, 3, 5, 1, 1, 4},      // one expert
+                                    {300, 8, 40, 3, 2, 17},  // many tokens an expert
+                                    {700, 6, 20, 2, 2, 12},  // more than one stretch and tile
+                                    {1300, 6, 40, 4, 1, 17}};
   for (int i = 0; i < 8; ++i) {
     const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
@@ -69,17 +72,27 @@ struct LayerResult {
   at::Tensor y, x, weights, u, v, gate, u_by_expert, v_by_expert;
 };
 
-LayerResult by_dense_form(const LayerCase& c, const Numerics& n) {
-  const auto input = [&n](const at::Tensor& value) {
-    return value.to(n.dtype).clone().set_requires_grad(true);
+using LayerFunction =
+    std::function<at::Tensor(const CdspLayerInputs& in, const std::shared_ptr<ExpertGradients>&)>;
+
+LayerResult by_function(const LayerCase& c, at::ScalarType dtype, const LayerFunction& layer) {
+  const auto input = [dtype](const at::Tensor& value) {
+    return value.to(dtype).clone().set_requires_grad(true);
   };
   const at::Tensor x = input(c.x), weights = input(c.weights), u = input(c.u), v = input(c.v),
                    gate = input(c.gate);
   const auto by_expert = std::make_shared<ExpertGradients>();
-  const at::Tensor y = cdsp_layer(x, {c.choices, weights, {}, {}}, u, v, gate, c.mask().to(n.dtype),
-                                  by_expert, n.engine);
-  const auto g = gradients_of((y * c.upstream.to(n.dtype)).sum(), {x, weights, u, v, gate});
+  const Routing routing = {c.choices, weights, {}, {}};
+  const at::Tensor mask = c.mask().to(dtype), residual;
+  const at::Tensor y = layer({residual, x, routing, u, v, gate, mask}, by_expert);
+  const auto g = gradients_of((y * c.upstream.to(dtype)).sum(), {x, weights, u, v, gate});
   return {y, g[0], g[1], g[2], g[3], g[4], by_expert->u, by_expert->v};
+}
+
+LayerResult by_layer(const LayerCase& c, const Numerics& n) {
+  return by_function(c, n.dtype, [&n](const CdspLayerInputs& in, const auto& by_expert) {
+    return cdsp_layer(in.x, in.routing, in.u, in.v, in.gate, in.mask, by_expert, n.engine);
+  });
 }
 
 LayerResult by_loop(const LayerCase& c) {
@@ -114,14 +127,53 @@ void check_same(const LayerResult& found, const LayerResult& expected, const at:
 
 }  // namespace
 
-TEST_CASE("the dense form equals a loop over experts that gather their own columns") {
+TEST_CASE("the layer equals a loop over experts that gather their own columns") {
   Draw draw(1);
   for (const LayerShape& shape : layer_shapes(draw)) {
     const LayerCase c(shape, draw);
     const LayerResult expected = by_loop(c);
     for (const Numerics& n : all_numerics()) {
       INFO(describe(shape) << ", " << n.name);
-      check_same(by_dense_form(c, n), expected, c.choices, n.tolerance);
+      check_same(by_layer(c, n), expected, c.choices, n.tolerance);
+    }
+  }
+}
+
+TEST_CASE("both fused forms equal the loop on every shape, whichever of them pays") {
+  Draw draw(8);
+  for (const LayerShape& shape : layer_shapes(draw)) {
+    LayerCase c(shape, draw);
+    // One expert without a token, where there is another.
+    if (shape.experts > shape.k) {
+      c.choices = draw.choices(shape.tokens, shape.experts - 1, shape.k);
+      c.weights = draw.weights_on(c.choices, shape.experts);
+    }
+    const LayerResult expected = by_loop(c);
+    for (const Numerics& n : {all_numerics()[2], all_numerics()[3]}) {
+      INFO(describe(shape) << ", " << n.name);
+      check_same(by_function(c, n.dtype, cdsp_layer_dense_cpu), expected, c.choices, n.tolerance);
+      check_same(by_function(c, n.dtype, cdsp_layer_grouped_cpu), expected, c.choices, n.tolerance);
+    }
+  }
+}
+
+TEST_CASE("the layer takes tensors that lie in memory the other way round") {
+  Draw draw(9);
+  for (const int64_t rank : {5, 9}) {  // grouped, dense
+    const LayerCase c({9, 6, 14, 4, 2, rank}, draw);
+    const auto turned = [](const at::Tensor& value) { return value.t().contiguous().t(); };
+    LayerCase other = c;
+    for (at::Tensor* tensor : {&other.x, &other.weights, &other.u, &other.v, &other.upstream})
+      *tensor = turned(*tensor);
+    for (const Numerics& n : all_numerics()) {
+      INFO("rank " << rank << ", " << n.name);
+      check_same(by_function(other, n.dtype,
+                             [&](const CdspLayerInputs& in, const auto& by_expert) {
+                               return cdsp_layer(turned(in.x), in.routing, turned(in.u),
+                                                 turned(in.v), in.gate, turned(in.mask), by_expert,
+                                                 n.engine);
+                             }),
+                 by_layer(c, n), c.choices, n.tolerance);
     }
   }
 }
@@ -131,7 +183,7 @@ TEST_CASE("the experts' gradients sum to the gradient of the backbone") {
   Draw draw(2);
   for (const LayerShape& shape : layer_shapes(draw)) {
     INFO(describe(shape) << ", " << n.name);
-    const LayerResult found = by_dense_form(LayerCase(shape, draw), n);
+    const LayerResult found = by_layer(LayerCase(shape, draw), n);
     CHECK(relative_error(found.u_by_expert.sum(0), found.u) < n.tolerance);
     CHECK(relative_error(found.v_by_expert.sum(0), found.v) < n.tolerance);
   }
@@ -141,7 +193,7 @@ TEST_CASE("an expert's gradient is zero outside its columns, and everywhere if i
   const Numerics n = GENERATE(from_range(all_numerics()));
   Draw draw(3);
   const LayerCase c({5, 4, 14, 6, 1, 4}, draw);
-  const LayerResult found = by_dense_form(c, n);
+  const LayerResult found = by_layer(c, n);
   const at::Tensor mask = c.mask();
   for (int64_t expert = 0; expert < 6; ++expert) {
     const bool is_active = c.choices.eq(expert).any().item<bool>();
@@ -183,7 +235,7 @@ TEST_CASE("the answer does not depend on whether gradients are attributed or wan
   const at::Tensor mask = c.mask().to(n.dtype), u = c.u.to(n.dtype);
   const at::Tensor wanted_of_u = u.clone().set_requires_grad(true);
   const at::Tensor plain = cdsp_layer(x, routing, u, v, gate, mask, nullptr, n.engine);
-  CHECK(at::equal(plain, by_dense_form(c, n).y));
+  CHECK(at::equal(plain, by_layer(c, n).y));
   const at::NoGradGuard no_grad;
   CHECK(at::equal(plain, cdsp_layer(x, routing, wanted_of_u, v, gate, mask, nullptr, n.engine)));
 }
@@ -210,7 +262,7 @@ TEST_CASE("the layer gives the same bytes every time") {
   INFO(n.name);
   Draw draw(7);
   const LayerCase c({700, 16, 64, 8, 2, 23}, draw);
-  const LayerResult once = by_dense_form(c, n), again = by_dense_form(c, n);
+  const LayerResult once = by_layer(c, n), again = by_layer(c, n);
   CHECK(same_bytes(once.y, again.y));
   CHECK(same_bytes(once.x, again.x));
   CHECK(same_bytes(once.gate, again.gate));

@@ -13,7 +13,8 @@ using namespace cdsp::test;
 
 TEST_CASE("the Gramian of experts' gradients, and their norms a physical dimension") {
   Draw draw(1);
-  for (const auto& sizes : {std::vector<int64_t>{8, 64, 256}, {1, 3, 5}, {5, 1, 7}, {3, 9, 1}}) {
+  for (const auto& sizes :
+       {std::vector<int64_t>{8, 64, 256}, {12, 50, 90}, {1, 3, 5}, {5, 1, 7}, {3, 9, 1}}) {
     const at::Tensor gradient = draw.normal(sizes);
     gradient[0].narrow(0, 0, 1).zero_();
     at::Tensor dot = at::zeros({sizes[0], sizes[0]}, at::kDouble);

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
+#include "support/available_loops.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -15,16 +16,6 @@ using namespace cdsp;
 using namespace cdsp::test;
 
 namespace {
-
-template <typename T>
-std::vector<const SimdLoops<T>*> available_loops() {
-  std::vector<const SimdLoops<T>*> loops = {&portable_loops(T())};
-#if defined(__x86_64__)
-  if (simd_loops<T>().name != portable_loops(T()).name) loops.push_back(&avx2_loops(T()));
-  if (simd_loops<T>().name == avx512_loops(T()).name) loops.push_back(&avx512_loops(T()));
-#endif
-  return loops;
-}
 
 struct GemmSizes {
   int64_t m, n, k;
@@ -40,31 +31,42 @@ std::vector<GemmSizes> gemm_sizes(Draw& draw) {
 
 }  // namespace
 
-TEST_CASE("small products equal LibTorch's, plain and transposed, set and added") {
+TEST_CASE("small products equal LibTorch's, plain and transposed, alone and added to something") {
   Draw draw(1);
   for (const GemmSizes& s : gemm_sizes(draw)) {
     const at::Tensor a = draw.normal({s.m, s.k}), b = draw.normal({s.k, s.n});
-    const at::Tensor before = draw.normal({s.m, s.n}), product = at::mm(a, b);
+    const at::Tensor before = draw.normal({s.m, s.n}), other = draw.normal({s.m, s.n + 1});
+    const at::Tensor product = at::mm(a, b);
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
       const double tolerance = dtype == at::kDouble ? 1e-12 : 2e-5;
       AT_DISPATCH_FLOATING_TYPES(dtype, "tile_gemm_test", [&] {
+        // In the middle of larger tables: what stands beside a tile must stay.
+        const at::Tensor right = at::full({s.k, s.n + 3}, 1e9, dtype);
+        right.narrow(1, 0, s.n).copy_(b);
+        const at::Tensor c = at::full({s.m, s.n + 5}, 7.0, dtype), d = other.to(dtype);
+        struct Added {
+          const char* what;
+          const scalar_t* data;
+          int64_t row;
+          at::Tensor expected;
+        };
+        const std::vector<Added> all = {
+            {"nothing", nullptr, 0, product},
+            {"itself", c.data_ptr<scalar_t>(), s.n + 5, before + product},
+            {"a matrix", d.data_ptr<scalar_t>(), s.n + 1, other.narrow(1, 0, s.n) + product},
+            {"a row", d.data_ptr<scalar_t>(), 0, other[0].narrow(0, 0, s.n) + product}};
         for (const SimdLoops<scalar_t>* loops : available_loops<scalar_t>()) {
           for (const bool is_transposed : {false, true}) {
-            for (const bool add : {false, true}) {
+            for (const Added& added : all) {
               INFO(s.m << " x " << s.n << " x " << s.k << ", " << loops->name << ", "
-                       << (is_transposed ? "transposed, " : "") << (add ? "added" : "set"));
-              // In the middle of larger tables: what stands beside a tile must stay.
+                       << (is_transposed ? "transposed, added to " : "added to ") << added.what);
               const at::Tensor left = (is_transposed ? a.t() : a).to(dtype).contiguous();
-              const at::Tensor right = at::full({s.k, s.n + 3}, 1e9, dtype);
-              right.narrow(1, 0, s.n).copy_(b);
-              const at::Tensor c = at::full({s.m, s.n + 5}, 7.0, dtype);
               c.narrow(1, 0, s.n).copy_(before);
               loops->gemm({s.m, s.n, s.k, is_transposed ? 1 : s.k, is_transposed ? s.m : 1, s.n + 3,
-                           s.n + 5, add},
-                          left.data_ptr<scalar_t>(), right.data_ptr<scalar_t>(),
+                           s.n + 5, added.row},
+                          left.data_ptr<scalar_t>(), right.data_ptr<scalar_t>(), added.data,
                           c.data_ptr<scalar_t>());
-              CHECK(relative_error(c.narrow(1, 0, s.n), add ? before + product : product) <
-                    tolerance);
+              CHECK(relative_error(c.narrow(1, 0, s.n), added.expected) < tolerance);
               CHECK(at::equal(c.narrow(1, s.n, 5), at::full({s.m, 5}, 7.0, dtype)));
             }
           }
