@@ -84,8 +84,10 @@ void forward_image(const Shape& shape, const RouterPointers<T>& in, const T* col
                    const T* h, T* x, const RoutingPointers<T>& to) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, n = shape.experts, row = padded_row<T>(n);
-  const auto [normal, r, base, logits, chosen, v] = thread_scratch<T>(
-      shape.tokens(), shape.positions, row, shape.positions * row, shape.top_k, shape.task_width);
+  const int64_t k = shape.top_k;
+  const auto [normal, r, base, logits, chosen, v, lanes] =
+      thread_scratch<T>(shape.tokens(), shape.positions, row, shape.positions * row,
+                        shape.positions * k, shape.task_width, (n + k) * kQueryLanes);
   for (int64_t t = 0; t < shape.positions; ++t)
     loops.rms_norm(d, static_cast<T>(kRmsNormEpsilon), h + t * d, in.norm, x + t * d);
   layer_norm_image(shape, static_cast<const T*>(x), normal, r);
@@ -98,13 +100,14 @@ void forward_image(const Shape& shape, const RouterPointers<T>& in, const T* col
   }
   tile_gemm(shape.positions, row, d, plain<T>(normal, d), columns, row,
             same_row(static_cast<const T*>(base)), logits, row);
+  loops.top_k(shape.positions, n, k, logits, row, lanes, to.indices + image * shape.positions * k,
+              chosen);
   for (int64_t t = 0; t < shape.positions; ++t) {
     const int64_t token = image * shape.positions + t;
-    int64_t* index = to.indices + token * shape.top_k;
+    const int64_t* index = to.indices + token * k;
     T* weight = to.weights + token * n;
-    loops.top_k(n, shape.top_k, logits + t * row, index, chosen);
     std::fill(weight, weight + n, T(0));
-    for (int64_t slot = 0; slot < shape.top_k; ++slot) weight[index[slot]] = chosen[slot];
+    for (int64_t slot = 0; slot < k; ++slot) weight[index[slot]] = chosen[t * k + slot];
     if (to.probabilities != nullptr) {
       loops.softmax(n, logits + t * row);
       std::copy_n(logits + t * row, n, to.probabilities + token * n);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "kernels/expert_tokens.h"
 #include "kernels/simd_loops.h"
@@ -19,17 +20,16 @@ void sum_pairs(const ExpertTokens& expert_tokens, int64_t tokens, int64_t k, int
   for_each_piece(pieces_of(tokens, kTokensPerPiece), [&](int64_t piece) {
     const auto& loops = simd_loops<T>();
     const int64_t end = std::min(tokens, (piece + 1) * kTokensPerPiece);
+    std::vector<const T*> own_rows(static_cast<size_t>(k));
+    std::vector<T> own_strengths(static_cast<size_t>(k), T(1));
     for (int64_t token = piece * kTokensPerPiece; token < end; ++token) {
-      T* to = out + token * d;
-      if (base != nullptr) {
-        std::copy_n(base + token * d, d, to);
-      } else {
-        std::fill(to, to + d, T(0));
-      }
       for (int64_t slot = 0; slot < k; ++slot) {
         const int64_t at = expert_tokens.position_of_pair[static_cast<size_t>(token * k + slot)];
-        loops.add_scaled(d, strengths == nullptr ? T(1) : strengths[at], rows + at * d, to);
+        own_rows[static_cast<size_t>(slot)] = rows + at * d;
+        if (strengths != nullptr) own_strengths[static_cast<size_t>(slot)] = strengths[at];
       }
+      loops.sum_rows(d, k, base == nullptr ? nullptr : base + token * d, own_strengths.data(),
+                     own_rows.data(), out + token * d);
     }
   });
 }

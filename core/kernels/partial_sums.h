@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 
@@ -17,10 +19,10 @@ void sum_shares(int64_t pieces, int64_t columns, const T* shares, T* total) {
   constexpr int64_t kColumns = 4096;
   for_each_piece(pieces_of(columns, kColumns), [&](int64_t stretch) {
     const int64_t begin = stretch * kColumns, length = std::min(kColumns, columns - begin);
-    std::fill(total + begin, total + begin + length, T(0));
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-      simd_loops<T>().add_scaled(length, T(1), shares + piece * columns + begin, total + begin);
-    }
+    std::vector<const T*> rows(static_cast<size_t>(pieces));
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      rows[static_cast<size_t>(piece)] = shares + piece * columns + begin;
+    simd_loops<T>().sum_rows(length, pieces, nullptr, nullptr, rows.data(), total + begin);
   });
 }
 

@@ -15,7 +15,7 @@ struct GemmShape {
   int64_t a_row, a_column, b_row, c_row, d_row;
 };
 
-/// Neighbouring queries that causal_softmax takes at once, each in a vector lane of its own.
+/// Neighbouring queries (or tokens) that some loops take at once, each in a vector lane of its own.
 inline constexpr int64_t kQueryLanes = 16;
 
 /// One AdamW update, see flat_updates.h; scalars are in double and rounded to T once.
@@ -47,6 +47,10 @@ struct SimdLoops {
   void (*gather_rows)(int64_t rows, int64_t d, const int64_t* index, const T* from, T* to);
   /// out = a * b; out may be a
   void (*multiply)(int64_t n, const T* a, const T* b, T* out);
+  /// out = base + the sum over i of scales[i] * rows[i], rows of n; base may be null (0), scales
+  /// too (1).
+  void (*sum_rows)(int64_t n, int64_t count, const T* base, const T* scales, const T* const* rows,
+                   T* out);
   /// out += scale * a
   void (*add_scaled)(int64_t n, T scale, const T* a, T* out);
   /// out = scale * a; out may be a
@@ -80,8 +84,11 @@ struct SimdLoops {
   void (*causal_softmax_backward)(int64_t keys, int64_t first, int64_t row, T scale,
                                   const T* largest, const T* inverse, T* scores, T* d);
 
-  /// One token: the k largest of logits [n] (ties to the lowest index) and their softmax.
-  void (*top_k)(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen);
+  /// The k largest of each token's n logits (ties to the lowest index) and their softmax: logits
+  /// [tokens, row] -> indices, chosen [tokens, k]. A token with a logit that is no number has only
+  /// such weights. scratch: (n + k) * kQueryLanes numbers.
+  void (*top_k)(int64_t tokens, int64_t n, int64_t k, const T* logits, int64_t row, T* scratch,
+                int64_t* indices, T* chosen);
 
   void (*adamw)(int64_t n, const AdamWStep& step, const T* gradient, T* parameter, T* moment1,
                 T* moment2);

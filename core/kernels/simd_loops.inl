@@ -71,6 +71,36 @@ void multiply(int64_t n, const T* a, const T* __restrict b, T* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
 }
 
+// As many registers of the sum at once as there are.
+template <typename T, int kBytes, int kVectors>
+inline int64_t sum_rows_by(int64_t begin, int64_t n, int64_t count, const T* base, const T* scales,
+                           const T* const* rows, T* out) {
+  using Vector = typename Register<T, kBytes>::type;
+  constexpr int64_t kLanes = kBytes / static_cast<int64_t>(sizeof(T));
+  for (; begin + kVectors * kLanes <= n; begin += kVectors * kLanes) {
+    Vector sum[kVectors] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const T factor = scales == nullptr ? T(1) : scales[i];
+      for (int j = 0; j < kVectors; ++j)
+        sum[j] += factor * *reinterpret_cast<const Vector*>(rows[i] + begin + j * kLanes);
+    }
+    for (int j = 0; j < kVectors; ++j) {
+      const int64_t at = begin + j * kLanes;
+      if (base != nullptr) sum[j] += *reinterpret_cast<const Vector*>(base + at);
+      *reinterpret_cast<Vector*>(out + at) = sum[j];
+    }
+  }
+  return begin;
+}
+
+template <typename T>
+void sum_rows(int64_t n, int64_t count, const T* base, const T* scales, const T* const* rows,
+              T* out) {
+  int64_t done = sum_rows_by<T, CDSP_SIMD_BYTES, 4>(0, n, count, base, scales, rows, out);
+  done = sum_rows_by<T, CDSP_SIMD_BYTES, 1>(done, n, count, base, scales, rows, out);
+  sum_rows_by<T, static_cast<int>(sizeof(T)), 1>(done, n, count, base, scales, rows, out);
+}
+
 template <typename T>
 void add_scaled(int64_t n, T factor, const T* __restrict a, T* __restrict out) {
 #pragma omp simd
@@ -272,10 +302,10 @@ void causal_softmax_backward(int64_t keys, int64_t first, int64_t row, T factor,
   }
 }
 
+// One token, by insertion into the k best so far: a later equal logit never overtakes an earlier
+// one. A logit that is no number has no place in the order; it must show, wherever it stands.
 template <typename T>
-void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
-  // Insertion into the k best so far: a later equal logit never overtakes an earlier one. Written
-  // so that a logit that is no number stays out of the comparison's way and shows in the softmax.
+void top_k_of_row(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
   int64_t filled = 0;
   bool has_nan = false;
   for (int64_t e = 0; e < n; ++e) {
@@ -288,15 +318,78 @@ void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
     indices[place] = e;
     if (filled < k) ++filled;
   }
-  const T largest = logits[indices[0]];
   T sum = 0;
   for (int64_t i = 0; i < k; ++i) {
-    chosen[i] = exponential(logits[indices[i]] - largest);
+    chosen[i] = exponential(logits[indices[i]] - logits[indices[0]]);
     sum += chosen[i];
   }
-  // A logit that is no number has no place in the order; it must show, wherever it stands.
   for (int64_t i = 0; i < k; ++i)
     chosen[i] = has_nan ? static_cast<T>(__builtin_nan("")) : chosen[i] / sum;
+}
+
+// A token a lane: k times the largest of what is left; what is taken becomes minus infinity. Tokens
+// with a logit that is no number, or with nothing but minus infinity left, go one by one.
+template <typename T>
+void top_k(int64_t tokens, int64_t n, int64_t k, const T* logits, int64_t row, T* scratch,
+           int64_t* indices, T* chosen) {
+  constexpr int kLanes = static_cast<int>(kQueryLanes);
+  constexpr T kTaken = -static_cast<T>(__builtin_inf());
+  T* __restrict columns = scratch;               // [n, lanes]
+  T* __restrict weights = scratch + n * kLanes;  // [k, lanes]
+  for (int64_t begin = 0; begin < tokens; begin += kLanes) {
+    const int count = tokens - begin < kLanes ? static_cast<int>(tokens - begin) : kLanes;
+    for (int l = 0; l < kLanes; ++l) {
+      const T* from = logits + (begin + (l < count ? l : 0)) * row;
+      for (int64_t e = 0; e < n; ++e) columns[e * kLanes + l] = from[e];
+    }
+    T is_odd[kLanes] = {}, sum[kLanes] = {};
+    for (int64_t e = 0; e < n; ++e) {
+#pragma omp simd
+      for (int l = 0; l < kLanes; ++l) {
+        const T v = columns[e * kLanes + l];
+        is_odd[l] = v == v ? is_odd[l] : T(1);
+      }
+    }
+    for (int64_t slot = 0; slot < k; ++slot) {
+      T* __restrict most = weights + slot * kLanes;
+      T at[kLanes];  // the expert, in the loop's own type
+      for (int l = 0; l < kLanes; ++l) {
+        most[l] = kTaken;
+        at[l] = T(-1);
+      }
+      for (int64_t e = 0; e < n; ++e) {
+        const T expert = static_cast<T>(e);
+#pragma omp simd
+        for (int l = 0; l < kLanes; ++l) {
+          const T v = columns[e * kLanes + l];
+          at[l] = v > most[l] ? expert : at[l];
+          most[l] = v > most[l] ? v : most[l];
+        }
+      }
+#pragma omp simd
+      for (int l = 0; l < kLanes; ++l) is_odd[l] = at[l] < T(0) ? T(1) : is_odd[l];
+      for (int l = 0; l < count; ++l) {
+        const int64_t expert = at[l] < T(0) ? 0 : static_cast<int64_t>(at[l]);
+        indices[(begin + l) * k + slot] = expert;
+        columns[expert * kLanes + l] = kTaken;
+      }
+    }
+    for (int64_t slot = k - 1; slot >= 0; --slot) {
+      T* most = weights + slot * kLanes;
+#pragma omp simd
+      for (int l = 0; l < kLanes; ++l) {
+        most[l] = exponential(most[l] - weights[l]);
+        sum[l] += most[l];
+      }
+    }
+    for (int l = 0; l < count; ++l) {
+      const int64_t first = (begin + l) * k;
+      for (int64_t slot = 0; slot < k; ++slot)
+        chosen[first + slot] = weights[slot * kLanes + l] / sum[l];
+      if (is_odd[l] != T(0))
+        top_k_of_row(n, k, logits + (begin + l) * row, indices + first, chosen + first);
+    }
+  }
 }
 
 template <typename T>
@@ -329,6 +422,7 @@ const SimdLoops<T>& table(const char* name) {
                                      scaled_silu_backward<T>,
                                      gather_rows<T>,
                                      multiply<T>,
+                                     sum_rows<T>,
                                      add_scaled<T>,
                                      scale<T>,
                                      dot<T>,

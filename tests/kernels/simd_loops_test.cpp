@@ -3,7 +3,9 @@
 #include "kernels/simd_loops.h"
 
 #include <cmath>
-#include <functional>
+#include <limits>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -80,6 +82,12 @@ TEST_CASE("every instruction set's activations, sums and copies") {
       CHECK(relative_error(out, b + 3.0 * a) < tolerance);
       loops.scale(n, 3, p(left), p(left));
       CHECK(relative_error(left, 3.0 * a) < tolerance);
+      const std::vector<decltype(p(left))> rows = {p(left), p(x)};  // left is 3 a by now
+      const at::Tensor factors = in(at::tensor(std::vector<double>{2.0, -0.5}));
+      loops.sum_rows(n, 2, p(right), p(factors), rows.data(), p(out));
+      CHECK(relative_error(out, b + 6.0 * a - 0.5 * z) < tolerance);
+      loops.sum_rows(n, 2, nullptr, nullptr, rows.data(), p(out));
+      CHECK(relative_error(out, 3.0 * a + z) < tolerance);
       const double dot = loops.dot(n, p(x), p(right));
       CHECK(std::abs(dot - (z * b).sum().item<double>()) <
             tolerance * (1.0 + (z * b).abs().sum().item<double>()));
@@ -242,16 +250,35 @@ TEST_CASE("every instruction set chooses the k largest, ties to the lowest index
   Draw draw(7);
   for (const int64_t n : kLengths) {
     for (const int64_t k : {int64_t{1}, (n + 1) / 2, n}) {
-      at::Tensor logits = (draw.normal({n}) * 2.0).round();  // with ties
+      const int64_t tokens = draw.between(1, 40);
+      const at::Tensor logits = (draw.normal({tokens, n}) * 2.0).round();  // with ties
+      logits[0].fill_(-std::numeric_limits<double>::infinity());
+      logits[0][n - 1] = 1.0;
       const at::Tensor order =
-          std::get<1>(at::sort(logits, /*stable=*/true, 0, /*descending=*/true)).narrow(0, 0, k);
+          std::get<1>(at::sort(logits, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k);
       for_all_loops([&](const auto& loops, double tolerance) {
-        INFO(k << " of " << n);
-        const at::Tensor in = as(loops, logits), chosen = as(loops, at::zeros({k}));
-        const at::Tensor indices = at::zeros({k}, at::kLong);
-        loops.top_k(n, k, data(loops, in), indices.data_ptr<int64_t>(), data(loops, chosen));
+        INFO(k << " of " << n << ", " << tokens << " tokens");
+        // Rows longer than their logits, as a padded product leaves them.
+        const at::Tensor in = as(loops, at::full({tokens, n + 3}, 1e9, at::kDouble));
+        in.narrow(1, 0, n).copy_(logits);
+        const at::Tensor chosen = as(loops, at::zeros({tokens, k}));
+        const at::Tensor scratch = as(loops, at::zeros({(n + k) * kQueryLanes}));
+        const at::Tensor indices = at::zeros({tokens, k}, at::kLong);
+        loops.top_k(tokens, n, k, data(loops, in), n + 3, data(loops, scratch),
+                    indices.data_ptr<int64_t>(), data(loops, chosen));
         CHECK(at::equal(indices, order));
-        CHECK(relative_error(chosen, at::softmax(logits.index_select(0, order), 0)) < tolerance);
+        CHECK(relative_error(chosen, at::softmax(logits.gather(1, order), 1)) < tolerance);
+        // No number shows in its own token and in no other; the indices stay usable.
+        const int64_t last = tokens - 1;
+        in[last][n / 2] = std::nan("");
+        loops.top_k(tokens, n, k, data(loops, in), n + 3, data(loops, scratch),
+                    indices.data_ptr<int64_t>(), data(loops, chosen));
+        CHECK(at::isnan(chosen[last]).all().template item<bool>());
+        CHECK_FALSE(at::isnan(chosen.narrow(0, 0, last)).any().template item<bool>());
+        const at::Tensor sorted = std::get<0>(at::sort(indices[last], 0));
+        CHECK(sorted[0].template item<int64_t>() >= 0);
+        CHECK(sorted[k - 1].template item<int64_t>() < n);
+        if (k > 1) CHECK(sorted.diff().min().template item<int64_t>() > 0);
       });
     }
   }
