@@ -1,6 +1,8 @@
-// The floor under a step's time: its matrix products, in the engine's tiles and on its threads, by
-// the BLAS that LibTorch uses (blas_product.h), and nothing else. Operands stay in the caches,
-// nothing is gathered or written back.
+// What a step's matrix products alone would take: in the engine's tiles and on its threads, by the
+// BLAS that LibTorch uses (blas_product.h), and nothing else. Operands stay in the caches, nothing
+// is gathered or written back. A yardstick that does not move with the engine: the engine has its
+// own products (tile_gemm.h) and leaves out the causal half of the attention scores, so that 100 %
+// is no strict bound.
 #pragma once
 
 #include <cstdint>

@@ -31,7 +31,8 @@ struct ExpertGradients {
 
 /// x [T, d], routing of the same T tokens, u [d, D], v [D, d], gate [N], mask [N, D] of the same
 /// dtype. Returns Y [T, d], or residual + Y where a residual [T, d] is given. Differentiable in x,
-/// routing.weights, u, v, gate and residual. If `gradients` is given, the backward pass fills it.
+/// routing.weights (on the selected experts), u, v, gate and residual. If `gradients` is given, the
+/// backward pass fills it.
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients = nullptr,
@@ -47,7 +48,7 @@ struct CdspLayerInputs {
 /// The dense form in tiles of tokens; per-expert gradients from each expert's own tokens.
 at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
                                 const std::shared_ptr<ExpertGradients>& gradients);
-/// Everything by expert: fewer products where k r < D or so.
+/// Everything by expert: fewer products where k r <= D (grouping_pays() in tile_sizes.h).
 at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
                                   const std::shared_ptr<ExpertGradients>& gradients);
 

@@ -1,5 +1,5 @@
 // Tensors that a kernel may do without. LibTorch 1.13's autograd functions take no undefined
-// tensors: an empty one stands for "none" on the way in.
+// tensors: an empty one (a batch of none, too) stands for "none" on the way in.
 #pragma once
 
 #include <ATen/ATen.h>

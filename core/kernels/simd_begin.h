@@ -5,8 +5,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include <features.h>
-
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
 extern "C" {
 __attribute__((simd("notinbranch"))) float expf(float) noexcept;

@@ -26,9 +26,10 @@ at::Tensor host_tensor(at::IntArrayRef shape) {
 
 /// Gram-Schmidt on the rows of vectors [count, length], twice, which leaves nothing but rounding
 /// (Giraud et al., 2005): the Q of a QR decomposition whose R has a positive diagonal. Not
-/// LAPACK's, whose bytes depend on the number of threads.
+/// LAPACK's, whose bytes depend on the number of threads; nor by the loops of this processor's own
+/// instruction set: a seed means the same weights on every x86-64 machine.
 void orthonormalise(int64_t count, int64_t length, double* vectors) {
-  const auto& loops = simd_loops<double>();
+  const SimdLoops<double>& loops = portable_loops(double());
   for (int64_t i = 0; i < count; ++i) {
     double* vector = vectors + i * length;
     for (int pass = 0; pass < 2; ++pass) {

@@ -23,7 +23,11 @@ using namespace cdsp::test;
 
 namespace {
 
-Network network_of(Variant variant) { return Network(tiny_config(variant), {8, 8, 3}, at::kCPU); }
+Network network_of(Variant variant, EngineChoice engine = EngineChoice::kAuto) {
+  Config config = tiny_config(variant);
+  config.train.engine = engine;
+  return Network(config, {8, 8, 3}, at::kCPU);
+}
 
 struct Test {
   Dataset data = tiny_dataset();
@@ -109,9 +113,10 @@ void check_same(const Evaluation& found, const Evaluation& expected) {
 
 TEST_CASE("answers, losses, routing and routes equal those of a loop over single images") {
   const Test test;
+  const EngineChoice engine = GENERATE(EngineChoice::kReference, EngineChoice::kFused);
   for (const Variant variant : {Variant::kCdsp, Variant::kBaseline, Variant::kBlind}) {
-    INFO(to_string(variant));
-    const Network network = network_of(variant);
+    INFO(to_string(variant) << ", engine " << to_string(engine));
+    const Network network = network_of(variant, engine);
     for (const Evaluation& found : evaluate_all(network, test, 5)) {
       check_same(found, loop_evaluate(network, test, found.protocol));
     }

@@ -57,20 +57,7 @@ Outcome train_with(int64_t threads, const Config& config, const Dataset& data) {
   return outcome;
 }
 
-}  // namespace
-
-TEST_CASE("training and evaluation give the same bytes with 1, 2 and 4 threads") {
-  TinyShape shape;
-  shape.train = {110, 120, 97};
-  shape.test = {40, 41, 42};
-  shape.rows = shape.cols = 28;
-  shape.classes = 10;
-  const Dataset data = tiny_dataset(shape);
-  Config config;  // the paper's sizes
-  config.train.epochs = 2;
-  config.variant = GENERATE(Variant::kCdsp, Variant::kBaseline, Variant::kBlind);
-  config.model.dtype = GENERATE(DType::kFloat32, DType::kFloat64);
-  INFO(to_string(config.variant) << ", " << to_string(config.model.dtype));
+void check_same_for_all_threads(const Config& config, const Dataset& data) {
   const int64_t before = at::get_num_threads();
   const Outcome one = train_with(1, config, data);
   for (const int64_t threads : {2, 4}) {
@@ -84,4 +71,47 @@ TEST_CASE("training and evaluation give the same bytes with 1, 2 and 4 threads")
     CHECK(several.numbers == one.numbers);
   }
   use_threads(before);
+}
+
+Dataset full_size_images() {
+  TinyShape shape;
+  shape.train = {110, 120, 97};
+  shape.test = {40, 41, 42};
+  shape.rows = shape.cols = 28;
+  shape.classes = 10;
+  return tiny_dataset(shape);
+}
+
+}  // namespace
+
+TEST_CASE("training and evaluation give the same bytes with 1, 2 and 4 threads") {
+  const Dataset data = full_size_images();
+  Config config;  // the paper's sizes
+  config.train.epochs = 2;
+  config.variant = GENERATE(Variant::kCdsp, Variant::kBaseline, Variant::kBlind);
+  config.model.dtype = GENERATE(DType::kFloat32, DType::kFloat64);
+  INFO(to_string(config.variant) << ", " << to_string(config.model.dtype));
+  check_same_for_all_threads(config, data);
+}
+
+TEST_CASE("other forms and sizes give the same bytes with 1, 2 and 4 threads, too") {
+  const Dataset data = full_size_images();
+  Config config;
+  config.train.max_steps = 2;
+  SECTION("the CDSP layer in its dense form, normalised by image, the gradient of U alone") {
+    config.moe.rank = 200;
+    config.router.norm = RouterNorm::kSequence;
+    config.conflict.gradient = ConflictGradient::kU;
+  }
+  SECTION("many experts on a wide backbone") {
+    config.moe.num_experts = 64;
+    config.moe.d_base = 2048;
+    config.train.batch_size = 16;
+  }
+  SECTION("a large batch, balanced by the variation of counts") {
+    config.variant = Variant::kBaseline;
+    config.balance.kind = BalanceKind::kCv2;
+    config.train.batch_size = 327;
+  }
+  check_same_for_all_threads(config, data);
 }
