@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -37,6 +38,9 @@ std::string words(std::initializer_list<std::pair<int64_t, const char*>> parts) 
   return text;
 }
 
+using LayerFunction = std::function<at::Tensor(const CdspLayerInputs& in,
+                                               const std::shared_ptr<ExpertGradients>& sink)>;
+
 /// Makes the cases of one config and batch; every tensor draws from a stream of its own.
 class CaseMaker {
  public:
@@ -47,7 +51,20 @@ class CaseMaker {
         tokens_(batch * positions_),
         dtype_(scalar_type(config.model.dtype)) {}
 
+  /// As training runs it: the form that pays.
   KernelCase cdsp_layer_case() {
+    return layer_case("cdsp_layer", [](const CdspLayerInputs& in, const auto& sink) {
+      return cdsp_layer(in.x, in.routing, in.u, in.v, in.gate, in.mask, sink, Engine::kFused);
+    });
+  }
+  /// Each form by itself: where does grouping pay (kernels/tile_sizes.h)?
+  KernelCase dense_layer_case() { return layer_case("cdsp_layer_dense", cdsp_layer_dense_cpu); }
+  KernelCase grouped_layer_case() {
+    return layer_case("cdsp_layer_grouped", cdsp_layer_grouped_cpu);
+  }
+
+  /// The reference path beside `fused`.
+  KernelCase layer_case(const char* name, const LayerFunction& fused) {
     const int64_t d = config_.model.d_model, d_base = config_.moe.d_base,
                   experts = config_.moe.num_experts;
     const at::Tensor x = leaf({tokens_, d}), u = leaf({d, d_base}, d),
@@ -58,10 +75,11 @@ class CaseMaker {
     const at::Tensor gate = topology.gate.detach().clone().set_requires_grad(true);
     const Routing routing = drawn_routing();
     const auto sink = std::make_shared<ExpertGradients>();
-    const auto forward = [=, mask = topology.mask](Engine engine) {
+    const auto forward = [=, mask = topology.mask, none = at::Tensor()](Engine engine) {
+      if (engine == Engine::kFused) return fused({none, x, routing, u, v, gate, mask}, sink);
       return cdsp_layer(x, routing, u, v, gate, mask, sink, engine);
     };
-    return {"cdsp_layer",
+    return {name,
             words({{tokens_, "tokens"},
                    {d_base, "columns"},
                    {config_.moe.resolved_rank(), "each"},
@@ -187,6 +205,8 @@ using CaseFunction = KernelCase (CaseMaker::*)();
 const std::vector<std::pair<const char*, CaseFunction>>& makers() {
   static const std::vector<std::pair<const char*, CaseFunction>> list = {
       {"cdsp_layer", &CaseMaker::cdsp_layer_case},
+      {"cdsp_layer_dense", &CaseMaker::dense_layer_case},
+      {"cdsp_layer_grouped", &CaseMaker::grouped_layer_case},
       {"standard_experts", &CaseMaker::standard_experts_case},
       {"patch_embedding", &CaseMaker::patch_embedding_case},
       {"attention_block", &CaseMaker::attention_block_case},

@@ -48,7 +48,7 @@ struct CdspLayerInputs {
 /// The dense form in tiles of tokens; per-expert gradients from each expert's own tokens.
 at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
                                 const std::shared_ptr<ExpertGradients>& gradients);
-/// Everything by expert: fewer products where k r <= D (grouping_pays() in tile_sizes.h).
+/// Everything by expert: pays up to k r = 1.1 D (grouping_pays() in tile_sizes.h).
 at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
                                   const std::shared_ptr<ExpertGradients>& gradients);
 

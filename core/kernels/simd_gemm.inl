@@ -3,8 +3,8 @@
 //
 // A block of C (kRows rows by kVectors vector registers) stays in registers while k runs; each step
 // loads one stretch of a row of B and multiplies it by one number of A per row. B is read where it
-// lies, in rows, and A through two strides, so that A may be transposed: nothing is packed, which
-// on tiles of this size costs a packing library a third of its time.
+// lies, in rows, and A through two strides, so that A may be transposed. Nothing is packed: on tiles
+// of this size OpenBLAS spent a third of its time on that (docs/performance.md).
 
 namespace cdsp {
 namespace CDSP_SIMD {

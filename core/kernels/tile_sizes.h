@@ -13,11 +13,12 @@ inline constexpr int64_t kTileTokens = 64;
 /// not depend on the number of threads.
 inline constexpr int64_t kStretchTokens = 512;
 
-/// Whether grouping tokens by expert pays, given `rank` selected columns of `d_base`. Measured: the
-/// columns that the dense form multiplies (4 products of D and 2 of k r a token) cost it a little
-/// less than those of the grouped form (6 of k r) cost that, which also moves rows.
+/// Whether grouping tokens by expert pays, given `rank` selected columns of `d_base`: up to k r
+/// = 1.1 D, as measured (docs/performance.md). By the columns alone, 4 products of D and 2 of k r a
+/// token against 6 of k r, it would be k r = D; but the dense form gathers for its 2, the grouped
+/// form gathers once.
 inline bool grouping_pays(int64_t top_k, int64_t rank, int64_t d_base) {
-  return top_k * rank <= d_base;
+  return 10 * top_k * rank <= 11 * d_base;
 }
 
 }  // namespace cdsp
