@@ -143,7 +143,9 @@ std::string base_value_of(const AblationOptions& options) {
 
 AblationStudy load_study(const fs::path& file) { return StudyReader(file).read(); }
 
-RunPlan plan_ablation(const AblationOptions& options) { return plan_runs(request_of(options)); }
+RunPlan plan_ablation(const AblationOptions& options) {
+  return plan_whole_runs(request_of(options));
+}
 
 std::optional<Ablation> run_ablation(const AblationOptions& options, const RunLauncher& launcher,
                                      QueueObserver& observer) {

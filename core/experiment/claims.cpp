@@ -236,10 +236,10 @@ Claim order_of_arms(const Arms& arms) {
       return at_last_epoch(run, accuracy);
     };
     const Measure loss_at_end = [=](const ClaimRun& run) { return at_last_epoch(run, loss); };
-    parts.push_back(paired_part(split + " accuracy, baseline - CDSP", "",
+    parts.push_back(paired_part(split + " accuracy, baseline - CDSP", kOfAccuracy,
                                 arms.differences(kBaseline, kCdsp, accuracy_at_end),
                                 Side::kAtLeast));
-    parts.push_back(paired_part(split + " accuracy, CDSP - blind baseline", "",
+    parts.push_back(paired_part(split + " accuracy, CDSP - blind baseline", kOfAccuracy,
                                 arms.differences(kCdsp, kBlind, accuracy_at_end), Side::kAbove));
     parts.push_back(paired_part(split + " loss, CDSP - baseline", "nats",
                                 arms.differences(kCdsp, kBaseline, loss_at_end), Side::kAtLeast));
@@ -292,8 +292,8 @@ Claim evolutionary_tax(const Arms& arms) {
                          double ClaimEpoch::*column) {
       const Measure measure = [=](const ClaimRun& run) { return at_epoch(run, epoch, column); };
       parts.push_back(
-          paired_part(split + " accuracy, baseline - CDSP, epoch " + std::to_string(epoch), "",
-                      arms.differences(kBaseline, kCdsp, measure), Side::kAbove));
+          paired_part(split + " accuracy, baseline - CDSP, epoch " + std::to_string(epoch),
+                      kOfAccuracy, arms.differences(kBaseline, kCdsp, measure), Side::kAbove));
     };
     add(claim.parts, "training", &ClaimEpoch::train_accuracy);
     add(claim.beside, "test", &ClaimEpoch::test_accuracy);

@@ -80,11 +80,15 @@ enum class Side { kAbove, kAtLeast, kBelow, kAtMost };
 /// ">", ">=", "<", "<=".
 const char* to_string(Side side);
 
+/// The unit of accuracies and their differences: fractions, which sentences and pages show in
+/// percentage points.
+inline constexpr const char* kOfAccuracy = "accuracy";
+
 struct ClaimPart {
-  std::string name, unit;
-  bool paired = false;    // values are differences between two arms at the same seed
-  bool share = false;     // values are 0 or 1, and `interval` is Clopper-Pearson's
-  bool at_start = false;  // beside a claim: the same number of the networks before training
+  std::string name, unit;  // unit: "" for a plain number
+  bool paired = false;     // values are differences between two arms at the same seed
+  bool share = false;      // values are 0 or 1, and `interval` is Clopper-Pearson's
+  bool at_start = false;   // beside a claim: the same number of the networks before training
   double threshold = 0;
   Side side = Side::kAbove;
   std::vector<SeedValue> values;  // NaN where the quantity is not defined

@@ -60,6 +60,23 @@ std::string short_number(double value) {
   return text;
 }
 
+/// A difference of accuracies, a fraction in the files, is said in percentage points.
+std::string number_in_words(const ClaimPart& part, double value) {
+  return short_number(part.unit == kOfAccuracy ? 100 * value : value);
+}
+
+/// "0.21 bits", "2 of 5 seeds", "-3.1 percentage points".
+std::string estimate_in_words(const ClaimPart& part, size_t seeds) {
+  if (part.share) {
+    const double hits = *part.estimate * static_cast<double>(seeds);
+    return std::to_string(std::llround(hits)) + " of " + std::to_string(seeds) +
+           (seeds == 1 ? " seed" : " seeds") + ", a share";
+  }
+  const std::string number = number_in_words(part, *part.estimate);
+  if (part.unit == kOfAccuracy) return number + " percentage points";
+  return number + (part.unit.empty() ? "" : " " + part.unit);
+}
+
 nlohmann::ordered_json interval_json(const std::optional<Interval>& interval) {
   if (!interval) return nullptr;
   return nlohmann::ordered_json::array({interval->low, interval->high});
@@ -141,10 +158,11 @@ std::string sentence_of(const ClaimPart& part) {
   const size_t seeds = part.values.size(), defined = defined_values(part).size();
   std::string text = part.name + ": ";
   if (part.estimate) {
-    text += short_number(*part.estimate) + (part.unit.empty() ? "" : " " + part.unit);
+    text += estimate_in_words(part, defined);
     if (part.interval) {
-      text += " [" + short_number(part.interval->low) + ", " + short_number(part.interval->high) +
-              "] over " + std::to_string(defined) + " seeds";
+      text += " [" + number_in_words(part, part.interval->low) + ", " +
+              number_in_words(part, part.interval->high) + "]";
+      if (!part.share) text += " over " + std::to_string(defined) + " seeds";
       if (!part.share && all_alike(defined_values(part))) {
         text += ", all equal";
         if (defined < static_cast<size_t>(kSeedsWithoutSpread))
@@ -153,7 +171,8 @@ std::string sentence_of(const ClaimPart& part) {
     } else {
       text += " from one seed, which gives no interval";
     }
-    text += ", claimed " + std::string(to_string(part.side)) + " " + short_number(part.threshold);
+    text += ", claimed " + std::string(to_string(part.side)) + " " +
+            number_in_words(part, part.threshold);
   }
   if (defined < seeds) {
     text += std::string(part.estimate ? ", " : "") + "not defined in " +

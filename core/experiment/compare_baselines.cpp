@@ -58,20 +58,6 @@ void add_lengths(const std::vector<PlannedRun>& runs, std::vector<ComparedArm>& 
   }
 }
 
-/// Finished runs whose files are not all there any more would fail after everything is trained.
-RunPlan plan_whole_runs(const CompareOptions& options, const Suite& suite) {
-  RunPlan plan = plan_runs(request_of(options, suite));
-  for (const PlannedRun& run : plan.runs) {
-    if (run.state != RunState::kFinished) continue;
-    if (const auto missing = missing_file_of_run(run.folder, run.config)) {
-      throw InputError(missing->string() + ": is missing, although the run is finished (" +
-                       run.name() + "); put it back, or remove the folder " + run.folder.string() +
-                       " to train the run again");
-    }
-  }
-  return plan;
-}
-
 /// A suite that has every arm of the claims, for what this comparison cannot measure.
 fs::path controls_for(const CompareOptions& options) {
   fs::path file = suite_with_controls(options.suite);
@@ -136,13 +122,13 @@ void append(std::vector<std::string>& notes, const std::vector<std::string>& mor
 }  // namespace
 
 RunPlan plan_comparison(const CompareOptions& options) {
-  return plan_whole_runs(options, suite_of(options));
+  return plan_whole_runs(request_of(options, suite_of(options)));
 }
 
 std::optional<Comparison> compare_baselines(const CompareOptions& options,
                                             const RunLauncher& launcher, QueueObserver& observer) {
   const Suite suite = suite_of(options);
-  RunPlan plan = plan_whole_runs(options, suite);
+  RunPlan plan = plan_whole_runs(request_of(options, suite));
   make_folder(options.out);
   const QueueOptions queue{options.jobs, options.stop, seconds_after(options, plan)};
   if (!work_off(plan.runs, queue, launcher, observer)) return std::nullopt;

@@ -10,6 +10,7 @@
 #include "data/sampler.h"
 #include "experiment/blind_eval.h"
 #include "experiment/fingerprint.h"
+#include "experiment/run_tables.h"
 #include "train/runtime.h"
 
 namespace cdsp {
@@ -163,6 +164,18 @@ int64_t steps_of(const Config& config, int64_t epoch_size) {
   return config.train.max_steps > 0 ? std::min(steps, config.train.max_steps) : steps;
 }
 
+/// Finished runs whose files are not all there any more would fail after everything is trained.
+void require_whole_runs(const std::vector<PlannedRun>& runs) {
+  for (const PlannedRun& run : runs) {
+    if (run.state != RunState::kFinished) continue;
+    if (const auto missing = missing_file_of_run(run.folder, run.config)) {
+      throw InputError(missing->string() + ": is missing, although the run is finished (" +
+                       run.name() + "); put it back, or remove the folder " + run.folder.string() +
+                       " to train the run again");
+    }
+  }
+}
+
 }  // namespace
 
 const char* PlannedRun::action() const {
@@ -253,6 +266,12 @@ RunPlan plan_runs(const RunRequest& request) {
     run.judged = run.state == RunState::kFinished && is_judged(run.folder, plan.data);
   }
   reject_mixed_makers(plan.runs);
+  return plan;
+}
+
+RunPlan plan_whole_runs(const RunRequest& request) {
+  RunPlan plan = plan_runs(request);
+  require_whole_runs(plan.runs);
   return plan;
 }
 

@@ -58,6 +58,9 @@ std::vector<uint64_t> parse_seeds(const std::string& text);
 /// that are still to be trained are of this program's.
 RunPlan plan_runs(const RunRequest& request);
 
+/// The same, and an InputError for a finished run that has lost a file of its tables.
+RunPlan plan_whole_runs(const RunRequest& request);
+
 /// Makes the folder of the runs if need be. Throws InputError naming it if that cannot be.
 void make_folder(const std::filesystem::path& out);
 

@@ -134,6 +134,14 @@ TEST_CASE("an ablation from end to end", "[experiment]") {
   CHECK(run_ablation(options, launcher.in_process(), observer));
   CHECK(launcher.started.empty());
 
+  // A finished run that has lost a file is named before anything is trained.
+  const fs::path lost = options.out / "conflict.lambda=0" / "seed_4" / "conflict" / "epoch_001.csv";
+  const std::string content = read_file(lost);
+  fs::remove(lost);
+  CHECK_THAT(message_of<InputError>([&] { plan_ablation(options); }),
+             ContainsSubstring(lost.string() + ": is missing"));
+  write_file_atomically(lost, content);
+
   // Where the config's own value is not among them, the first is.
   options.overrides = {"conflict.lambda=3"};
   CHECK(run_ablation(options, launcher.in_process(), observer)->base == "0");

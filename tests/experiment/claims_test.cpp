@@ -1,6 +1,7 @@
 // The claims on runs that support them, contradict them and leave them open.
 #include "experiment/claims.h"
 
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <map>
@@ -154,6 +155,17 @@ TEST_CASE("one seed never decides") {
 TEST_CASE("a share of seeds needs six of six to be supported") {
   CHECK(claim_of(judge_claims(supporting_runs(5)), "C5").verdict == Verdict::kInconclusive);
   CHECK(claim_of(judge_claims(supporting_runs(6)), "C5").verdict == Verdict::kSupported);
+}
+
+TEST_CASE("sentences count seeds and say accuracies in percentage points") {
+  const Claims claims = judge_claims(supporting_runs(3));
+  CHECK_THAT(claim_of(claims, "C5").sentence, ContainsSubstring("3 of 3 seeds, a share ["));
+  CHECK_THAT(claim_of(claims, "C5").sentence, ContainsSubstring("claimed > 0.5"));
+  const Claim gaps = claim_of(claims, "C7");
+  REQUIRE(gaps.parts[0].unit == kOfAccuracy);
+  char points[32];
+  std::snprintf(points, sizeof points, "%.3g percentage points [", 100 * *gaps.parts[0].estimate);
+  CHECK_THAT(gaps.sentence, ContainsSubstring(points));
 }
 
 TEST_CASE("the values are those of the seeds, by hand") {

@@ -37,7 +37,7 @@ IntervalRow read_part(const Json& json) {
   part.verdict = text_of(json, "verdict");
   part.of_seeds = part.unit == "of seeds";
   if (part.of_seeds) part.unit = "share of seeds";
-  if (part.unit.empty() && part.label.find("accuracy") != std::string::npos) show_in_points(part);
+  if (part.unit == "accuracy") show_in_points(part);
   return part;
 }
 
