@@ -289,7 +289,8 @@ std::vector<ConfigKey> make_keys() {
       device("train.device", at(train, &Train::device),
              "where to compute; `auto` = a GPU if there is one"),
       integer("train.threads", at(train, &Train::threads), within(0, kLargestCount),
-              "CPU threads; 0 = all cores; results change by rounding at most"),
+              "CPU threads; 0 = all cores; no result depends on it, with engine reference by "
+              "rounding at most"),
       choice("train.engine", at(train, &Train::engine),
              "how operations are computed: `reference` plain LibTorch, `fused` tiled CPU kernels; "
              "`auto` = fused on the CPU, reference on a GPU"),
