@@ -75,28 +75,27 @@ Html parts_table(const ClaimsData& claims) {
   const std::string interval = confidence_text(claims.confidence);
   HtmlTable table("Every part of a claim in numbers", {{"Claim", false},
                                                        {"Quantity", false},
-                                                       {"Unit", false},
+                                                       {"Judged", false},
                                                        {"Seeds"},
                                                        {"Estimate"},
                                                        {interval},
                                                        {"Bootstrap interval"},
                                                        {"Needed"},
                                                        {"Verdict", false}});
-  const auto add = [&table](const std::string& id, const IntervalRow& part,
-                            const std::string& verdict) {
+  const auto add = [&table](const std::string& id, const IntervalRow& part, const char* judged) {
+    const bool has_unit = !part.unit.empty() && !part.of_seeds;  // a share says it in its numbers
+    const std::string quantity = part.label + (has_unit ? " (" + part.unit + ")" : "");
     const std::string needed = part.threshold ? needed_in_words(part) : "-";
     const auto seeds = std::count_if(part.values.begin(), part.values.end(),
                                      [](double value) { return std::isfinite(value); });
-    table.add_row(
-        {id, part.label, part.unit, Cell(std::to_string(seeds), static_cast<double>(seeds)),
-         Cell(estimate_in_words(part, 4), part.estimate), range_cell(part.judged),
-         range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))), verdict});
+    table.add_row({id, quantity, judged, Cell(std::to_string(seeds), static_cast<double>(seeds)),
+                   Cell(estimate_in_words(part, 4), part.estimate), range_cell(part.judged),
+                   range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))),
+                   part.verdict});
   };
   for (const ClaimData& claim : claims.claims) {
-    for (const IntervalRow& part : claim.parts) add(claim.id, part, part.verdict);
-    for (const IntervalRow& part : claim.beside) {
-      add(claim.id, part, "beside, not judged: " + part.verdict);
-    }
+    for (const IntervalRow& part : claim.parts) add(claim.id, part, "yes");
+    for (const IntervalRow& part : claim.beside) add(claim.id, part, "beside");
   }
   return table.empty() ? Html{} : table.html();
 }

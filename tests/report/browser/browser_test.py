@@ -224,6 +224,13 @@ class Report(unittest.TestCase):
             browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
             self.assertLessEqual(browser.evaluate("document.documentElement.scrollWidth"), SIZES[size][0], size)
 
+    def test_no_table_of_claims_is_cut_on_a_desktop(self):
+        # A verdict cut after "not" reads as its opposite.
+        self.open("desktop")
+        cut = browser.evaluate("[...document.querySelectorAll('#claims .scroller')]"
+                               ".filter((s) => s.scrollWidth > s.clientWidth + 1).length")
+        self.assertEqual(cut, 0)
+
     def test_wide_content_is_reached_by_keyboard(self):
         self.open("phone")
         unreached = browser.evaluate(
