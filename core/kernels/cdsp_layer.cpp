@@ -64,6 +64,9 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients, Engine engine) {
+  if (uses_block_programs(engine, x.device())) {
+    return cdsp_layer_cuda(x, routing, u, v, gate, mask, gradients);
+  }
   if (engine == Engine::kFused && x.device().is_cpu()) {
     return cdsp_layer_cpu(x, routing, u, v, gate, mask, gradients);
   }

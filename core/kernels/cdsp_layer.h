@@ -43,4 +43,10 @@ at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at:
                           const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                           const std::shared_ptr<ExpertGradients>& gradients);
 
+/// LibTorch's matrix products and the block programs of cdsp_layer_blocks.h between them, on a GPU
+/// or emulated.
+at::Tensor cdsp_layer_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                           const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
+                           const std::shared_ptr<ExpertGradients>& gradients);
+
 }  // namespace cdsp

@@ -18,4 +18,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight,
 /// Engine::kFused on the host: one pass forward, one backward.
 at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight);
 
+/// The block programs of rms_norm_blocks.h, on a GPU or emulated.
+at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight);
+
 }  // namespace cdsp

@@ -9,6 +9,8 @@ namespace cdsp {
 
 at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
                             const at::Tensor& turns, const at::Tensor& future, Engine engine) {
+  if (uses_block_programs(engine, qkv.device()))
+    return rotary_attention_cuda(qkv, heads, kv_heads, turns);
   if (engine == Engine::kFused && qkv.device().is_cpu())
     return rotary_attention_cpu(qkv, heads, kv_heads, turns);
   const int64_t batch = qkv.size(0), positions = qkv.size(1),

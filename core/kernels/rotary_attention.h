@@ -20,4 +20,10 @@ at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_hea
 at::Tensor rotary_attention_cpu(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
                                 const at::Tensor& turns);
 
+/// The block programs of rotary_attention_blocks.h, on a GPU or emulated. Throws InputError if
+/// d_head is more than kWidestCudaHead.
+at::Tensor rotary_attention_cuda(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
+                                 const at::Tensor& turns);
+inline constexpr int kWidestCudaHead = 128;
+
 }  // namespace cdsp

@@ -24,4 +24,9 @@ at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const a
 at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2);
 
+/// LibTorch's matrix products and block programs of cdsp_layer_blocks.h between them, on a GPU or
+/// emulated.
+at::Tensor standard_experts_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
+                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2);
+
 }  // namespace cdsp

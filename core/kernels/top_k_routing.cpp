@@ -19,7 +19,9 @@ Routing route_top_k_reference(const at::Tensor& logits, int64_t k) {
 
 Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities, Engine engine) {
   Routing routing;
-  if (engine == Engine::kFused && logits.device().is_cpu()) {
+  if (uses_block_programs(engine, logits.device())) {
+    routing = route_top_k_cuda(logits, k);
+  } else if (engine == Engine::kFused && logits.device().is_cpu()) {
     routing = route_top_k_cpu(logits, k);
   } else {
     routing = route_top_k_reference(logits, k);

@@ -21,6 +21,9 @@ Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities
 /// Engine::kFused on the host; fills indices and weights.
 Routing route_top_k_cpu(const at::Tensor& logits, int64_t k);
 
+/// The same by the block programs of top_k_routing_blocks.h, on a GPU or emulated.
+Routing route_top_k_cuda(const at::Tensor& logits, int64_t k);
+
 /// How many tokens selected each expert, [N], in the dtype of routing.weights.
 at::Tensor selection_counts(const Routing& routing);
 

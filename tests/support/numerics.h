@@ -21,10 +21,14 @@ inline std::vector<Numerics> all_numerics() {
   return {{Engine::kReference, at::kDouble, 1e-12, "reference, float64"},
           {Engine::kReference, at::kFloat, 2e-5, "reference, float32"},
           {Engine::kFused, at::kDouble, 1e-12, "fused, float64"},
-          {Engine::kFused, at::kFloat, 2e-5, "fused, float32"}};
+          {Engine::kFused, at::kFloat, 2e-5, "fused, float32"},
+          {Engine::kEmulated, at::kDouble, 1e-12, "emulated CUDA kernels, float64"},
+          {Engine::kEmulated, at::kFloat, 2e-5, "emulated CUDA kernels, float32"}};
 }
 
 /// The float64 ones.
-inline std::vector<Numerics> exact_numerics() { return {all_numerics()[0], all_numerics()[2]}; }
+inline std::vector<Numerics> exact_numerics() {
+  return {all_numerics()[0], all_numerics()[2], all_numerics()[4]};
+}
 
 }  // namespace cdsp::test
