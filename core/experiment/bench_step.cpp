@@ -39,6 +39,18 @@ Dataset synthetic_images(const Config& config, int64_t per_task) {
   return data;
 }
 
+const char* name_of(Engine engine) {
+  switch (engine) {
+    case Engine::kFused:
+      return to_string(EngineChoice::kFused);
+    case Engine::kEmulated:
+      return to_string(EngineChoice::kEmulated);
+    case Engine::kReference:
+      break;
+  }
+  return to_string(EngineChoice::kReference);
+}
+
 struct Setting {
   StepBenchResult result;
   std::unique_ptr<Trainer> trainer;
@@ -82,10 +94,7 @@ std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchReque
           Setting setting;
           setting.result.variant = to_string(variant);
           setting.result.dtype = to_string(dtype);
-          setting.result.engine =
-              to_string(resolve_engine(config.train.engine, device) == Engine::kFused
-                            ? EngineChoice::kFused
-                            : EngineChoice::kReference);
+          setting.result.engine = name_of(resolve_engine(config.train.engine, device));
           setting.result.device = device.str();
           setting.result.batch = batch;
           setting.result.threads = use_threads(threads);

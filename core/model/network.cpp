@@ -12,11 +12,23 @@ at::ScalarType scalar_type(DType dtype) {
 }
 
 Engine resolve_engine(EngineChoice choice, at::Device device) {
+#ifdef CDSP_WITH_CUDA_KERNELS
+  constexpr bool kHasCudaKernels = true;
+#else
+  constexpr bool kHasCudaKernels = false;
+#endif
   if (choice == EngineChoice::kReference) return Engine::kReference;
-  if (device.is_cpu()) return Engine::kFused;
+  if (choice == EngineChoice::kEmulated) {
+    if (device.is_cpu()) return Engine::kEmulated;
+    throw InputError("train.engine: emulated runs on the CPU only; on " + device.str() +
+                     " use reference, fused or auto");
+  }
+  if (device.is_cpu() || kHasCudaKernels) return Engine::kFused;
   if (choice == EngineChoice::kFused) {
-    throw InputError("train.engine: fused runs on the CPU only; on " + device.str() +
-                     " use reference or auto");
+    throw InputError(
+        "train.engine: fused on " + device.str() +
+        " needs a program built with its own CUDA kernels (preset cuda); use reference "
+        "or auto");
   }
   return Engine::kReference;
 }
