@@ -21,7 +21,7 @@ void write_lagged_signal(const ExpertGradients& gradients, const at::Tensor& mas
                                lagged.data_ptr<scalar_t>(), static_cast<int>(mask.size(0)),
                                static_cast<int>(u.size(1)), static_cast<int>(mask.size(1)),
                                static_cast<scalar_t>(kGradientNormEpsilon)},
-        u.is_cuda());
+        u.get_device());
   });
 }
 

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/host_device.h"
+#include "kernels/cuda_stream.h"
 
 namespace cdsp {
 
@@ -73,11 +74,13 @@ void emulate_grid(const Program& program) {
 template <typename Program>
 void launch_grid(const Program& program);
 
-/// Runs the program on the tensors' device.
+/// Runs the program where its tensors are: `device` is their get_device(), the number of a GPU or
+/// -1 for the host.
 template <typename Program>
-void run_grid(const Program& program, bool on_gpu) {
-  if (!on_gpu) return emulate_grid(program);
+void run_grid(const Program& program, int64_t device) {
+  if (device < 0) return emulate_grid(program);
 #ifdef CDSP_WITH_CUDA_KERNELS
+  const OnCudaDevice guard(device);
   launch_grid(program);
 #else
   throw std::logic_error("this program was built without its own CUDA kernels");

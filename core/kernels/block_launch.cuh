@@ -8,7 +8,6 @@
 #include <cuda_runtime.h>
 
 #include "kernels/block_grid.h"
-#include "kernels/cuda_stream.h"
 
 namespace cdsp {
 

@@ -53,7 +53,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
       run_grid(
           GatedHidden<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
                                 z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
-          x.is_cuda());
+          x.get_device());
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
     context->saved_data["sink"] = c10::IValue::make_capsule(sink);
@@ -79,13 +79,13 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
       run_grid(GatedHiddenBackward<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
                                              pointer(z), pointer(d_hidden), pointer(d_z),
                                              pointer(d_weights), pointer(gate_terms), x.size(0)},
-               x.is_cuda());
+               x.get_device());
       run_grid(
           PairRows<scalar_t>{grouping.token.data_ptr<int64_t>(), pointer(grouping.weight),
                              pointer(x), pointer(e), pointer(z), pointer(d_hidden), pointer(x_rows),
                              pointer(e_rows), pointer(d_z_rows), pointer(hidden_rows), rows,
                              static_cast<int>(d), static_cast<int>(columns)},
-          x.is_cuda());
+          x.get_device());
     });
     const at::Tensor g_u = outer_sums(grouping, x_rows, d_z_rows);
     const at::Tensor g_v = outer_sums(grouping, hidden_rows, e_rows);
@@ -97,7 +97,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
                                                pointer(g_v), pointer(d_u), pointer(d_v),
                                                static_cast<int>(mask.size(0)), static_cast<int>(d),
                                                static_cast<int>(columns)},
-               x.is_cuda());
+               x.get_device());
     });
     const auto capsule = context->saved_data["sink"].toCapsule();
     const auto& target = static_cast<GradientSink*>(capsule.get())->target;

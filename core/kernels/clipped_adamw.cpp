@@ -12,14 +12,14 @@ void clipped_adamw_step(const FlatAdamWState& state, const at::Tensor& gradient_
                         const at::Tensor& grad_norm) {
   const at::Tensor gradient = gradient_in.contiguous();
   const int64_t count = gradient.numel();
-  const bool on_gpu = gradient.is_cuda();
+  const int64_t device = gradient.get_device();
   AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "clipped_adamw_step", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     SquareSums<scalar_t> sums{pointer(gradient), nullptr, count};
     const at::Tensor squares =
         at::empty({sums.blocks()}, gradient.options().dtype(at::kDouble).requires_grad(false));
     sums.squares = squares.data_ptr<double>();
-    run_grid(sums, on_gpu);
+    run_grid(sums, device);
     run_grid(
         UpdateNumbers<scalar_t>{pointer(state.value), pointer(state.first_moment),
                                 pointer(state.second_moment), pointer(grad_norm), pointer(gradient),
@@ -28,12 +28,12 @@ void clipped_adamw_step(const FlatAdamWState& state, const at::Tensor& gradient_
                                 state.owner.data_ptr<int32_t>(), state.spoilt.data_ptr<int32_t>(),
                                 state.updates.data_ptr<int64_t>(), reached.data_ptr<uint8_t>(),
                                 count, static_cast<int>(sums.blocks()), clip_norm},
-        on_gpu);
+        device);
     run_grid(
         CountUpdates<scalar_t>{state.updates.data_ptr<int64_t>(), state.spoilt.data_ptr<int32_t>(),
                                reached.data_ptr<uint8_t>(), pointer(loss), pointer(grad_norm),
                                static_cast<int>(state.updates.numel())},
-        on_gpu);
+        device);
   });
 }
 

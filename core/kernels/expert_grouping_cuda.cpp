@@ -16,17 +16,17 @@ ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tens
   grouping.weight = at::empty({rows, 1}, weights.options());
   grouping.ownership = at::empty({experts, chunks}, weights.options());
   at::Tensor count = at::empty({experts}, indices.options());
-  const bool on_gpu = indices.is_cuda();
+  const int64_t device = indices.get_device();
   run_grid(CountPairs{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(), tokens * k,
                       static_cast<int>(experts)},
-           on_gpu);
+           device);
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "group_by_expert", [&] {
     run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(),
                                   weights.data_ptr<scalar_t>(), grouping.token.data_ptr<int64_t>(),
                                   grouping.weight.data_ptr<scalar_t>(),
                                   grouping.ownership.data_ptr<scalar_t>(), tokens, grouping.chunk,
                                   chunks, static_cast<int>(experts), static_cast<int>(k)},
-             on_gpu);
+             device);
   });
   return grouping;
 }

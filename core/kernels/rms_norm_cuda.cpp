@@ -24,7 +24,7 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
           RmsNormForward<scalar_t>{x.data_ptr<scalar_t>(), weight.data_ptr<scalar_t>(),
                                    y.data_ptr<scalar_t>(), inverse_rms.data_ptr<scalar_t>(), rows,
                                    static_cast<int>(d), static_cast<scalar_t>(kRmsNormEpsilon)},
-          x.is_cuda());
+          x.get_device());
     });
     context->save_for_backward({x, weight, inverse_rms});
     return y;
@@ -48,7 +48,7 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
                                         static_cast<int>(d)};
       parts = at::empty({program.blocks(), d}, x.options());
       program.d_weight_parts = parts.data_ptr<scalar_t>();
-      run_grid(program, x.is_cuda());
+      run_grid(program, x.get_device());
     });
     return {d_x, parts.sum(0)};
   }

@@ -57,7 +57,7 @@ class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda
                 sizes_of<scalar_t>(qkv, heads, kv_heads), qkv.data_ptr<scalar_t>(),
                 turns.data_ptr<scalar_t>(), mixed.data_ptr<scalar_t>(),
                 log_sums.data_ptr<scalar_t>()},
-            qkv.is_cuda());
+            qkv.get_device());
       });
     });
     context->save_for_backward({qkv, turns, mixed, log_sums});
@@ -84,11 +84,11 @@ class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda
             AttentionBackwardQueries<scalar_t, kHead>{size, pointer(qkv), pointer(turns),
                                                       pointer(mixed), pointer(log_sums),
                                                       pointer(up), pointer(d_qkv), pointer(deltas)},
-            qkv.is_cuda());
+            qkv.get_device());
         run_grid(AttentionBackwardKeys<scalar_t, kHead>{size, pointer(qkv), pointer(turns),
                                                         pointer(log_sums), pointer(up),
                                                         pointer(deltas), pointer(d_qkv)},
-                 qkv.is_cuda());
+                 qkv.get_device());
       });
     });
     return {d_qkv, at::Tensor(), at::Tensor(), at::Tensor()};

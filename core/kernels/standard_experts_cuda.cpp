@@ -53,7 +53,7 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
       run_grid(
           GatedHidden<scalar_t>{columns.tables<scalar_t>(indices, weights), z.data_ptr<scalar_t>(),
                                 hidden.data_ptr<scalar_t>(), x.size(0)},
-          x.is_cuda());
+          x.get_device());
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
     context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
@@ -76,7 +76,7 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
       run_grid(GatedHiddenBackward<scalar_t>{columns.tables<scalar_t>(indices, weights), pointer(z),
                                              pointer(d_hidden), pointer(d_z), pointer(d_weights),
                                              pointer(unused), x.size(0)},
-               x.is_cuda());
+               x.get_device());
     });
     return {at::mm(d_z, w1.reshape({experts * width, d})),
             at::addmm(d_weights, e, b2.t()),

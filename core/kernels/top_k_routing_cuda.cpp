@@ -23,7 +23,7 @@ class TopKRoutingCuda : public torch::autograd::Function<TopKRoutingCuda> {
       run_grid(TopKForward<scalar_t>{logits.data_ptr<scalar_t>(), indices.data_ptr<int64_t>(),
                                      weights.data_ptr<scalar_t>(), tokens,
                                      static_cast<int>(experts), static_cast<int>(k)},
-               logits.is_cuda());
+               logits.get_device());
     });
     context->save_for_backward({indices, weights});
     context->mark_non_differentiable({indices});
@@ -41,7 +41,7 @@ class TopKRoutingCuda : public torch::autograd::Function<TopKRoutingCuda> {
       run_grid(TopKBackward<scalar_t>{indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
                                       d_weights.data_ptr<scalar_t>(), d_logits.data_ptr<scalar_t>(),
                                       tokens, static_cast<int>(experts), static_cast<int>(k)},
-               weights.is_cuda());
+               weights.get_device());
     });
     return {d_logits, at::Tensor()};
   }

@@ -30,7 +30,7 @@ DeviceBatch make_device_batch(const DeviceSplit& split, const at::Tensor& order,
                             made.told.data_ptr<uint8_t>(), count, rows * cols, num_tasks, seed,
                             static_cast<uint32_t>(RandomPurpose::kTaskDropout),
                             config.dropout_unit == DropoutUnit::kBatch, config.task_dropout},
-        split.images.is_cuda());
+        split.images.get_device());
   });
   return made;
 }

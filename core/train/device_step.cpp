@@ -104,7 +104,7 @@ void DeviceStep::run_captured(int64_t count) {
   const auto found = std::find_if(graphs_.begin(), graphs_.end(),
                                   [count](const auto& graph) { return graph->batch() == count; });
   const bool is_new = found == graphs_.end();
-  if (is_new) graphs_.push_back(std::make_unique<StepGraph>(count));
+  if (is_new) graphs_.push_back(std::make_unique<StepGraph>(count, log_.get_device()));
   StepGraph& graph = is_new ? *graphs_.back() : **found;
   const bool was_well = graph.trouble().empty();
   graph.run([this, count] { enqueue(count); });

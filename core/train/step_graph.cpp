@@ -1,10 +1,12 @@
 #include "train/step_graph.h"
 
 #ifdef CDSP_WITH_CUDA_KERNELS
-#include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "kernels/cuda_stream.h"
 #endif
 
 namespace cdsp {
@@ -12,12 +14,18 @@ namespace cdsp {
 #ifdef CDSP_WITH_CUDA_KERNELS
 
 struct StepGraph::Graph {
-  at::cuda::CUDAStream stream = at::cuda::getStreamFromPool(/*isHighPriority=*/true);
+  int64_t device;
+  c10::cuda::CUDAStream stream;
   std::unique_ptr<at::cuda::CUDAGraph> captured;
+
+  explicit Graph(int64_t gpu)
+      : device(gpu),
+        stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true,
+                                            static_cast<c10::DeviceIndex>(gpu))) {}
 
   /// Does `work` on the stream for set-ups and captures, between two waits.
   void aside(const std::function<void()>& work) const {
-    C10_CUDA_CHECK(cudaStreamSynchronize(at::cuda::getCurrentCUDAStream()));
+    C10_CUDA_CHECK(cudaStreamSynchronize(c10::cuda::getCurrentCUDAStream()));
     {
       const c10::cuda::CUDAStreamGuard guard(stream);
       work();
@@ -50,6 +58,7 @@ bool StepGraph::is_available() { return true; }
 bool StepGraph::is_captured() const { return graph_->captured != nullptr; }
 
 void StepGraph::run(const std::function<void()>& work) {
+  const OnCudaDevice guard(graph_->device);
   if (!is_captured() && trouble_.empty()) {
     if (warm_ups_ < kWarmUpSteps) {
       ++warm_ups_;
@@ -73,7 +82,9 @@ void StepGraph::run(const std::function<void()>& work) {
 
 #else
 
-struct StepGraph::Graph {};
+struct StepGraph::Graph {
+  explicit Graph(int64_t) {}
+};
 
 bool StepGraph::is_available() { return false; }
 bool StepGraph::is_captured() const { return false; }
@@ -81,7 +92,8 @@ void StepGraph::run(const std::function<void()>& work) { work(); }
 
 #endif
 
-StepGraph::StepGraph(int64_t batch) : batch_(batch), graph_(std::make_unique<Graph>()) {}
+StepGraph::StepGraph(int64_t batch, int64_t device)
+    : batch_(batch), graph_(std::make_unique<Graph>(device)) {}
 StepGraph::~StepGraph() = default;
 
 }  // namespace cdsp

@@ -17,7 +17,8 @@ class StepGraph {
  public:
   static constexpr int kWarmUpSteps = 3;
 
-  explicit StepGraph(int64_t batch);
+  /// `device`: the number of the GPU.
+  StepGraph(int64_t batch, int64_t device);
   ~StepGraph();
   StepGraph(const StepGraph&) = delete;
   StepGraph& operator=(const StepGraph&) = delete;
