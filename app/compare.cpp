@@ -1,4 +1,5 @@
 // cdsp compare: the arms of a suite, or one config at several values of a key.
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -8,18 +9,19 @@
 #include <spdlog/spdlog.h>
 
 #include "app/commands.h"
+#include "app/compare_progress.h"
 #include "app/options.h"
 #include "app/output.h"
 #include "app/signals.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "experiment/ablation.h"
+#include "experiment/claims.h"
 #include "experiment/compare_baselines.h"
 #include "experiment/comparison_files.h"
 #include "experiment/run_process.h"
 #include "report/ablation_table.h"
 #include "report/comparison_table.h"
-#include "report/queue_progress.h"
 #include "report/routing_heatmap_svg.h"
 #include "report/run_table.h"
 #include "train/runtime.h"
@@ -36,7 +38,7 @@ struct QueueArguments {
 };
 
 struct CompareArguments : QueueArguments {
-  std::string suite = "configs/paper";
+  std::string suite = "configs/paper", arms;
 };
 
 struct AblationArguments : QueueArguments {
@@ -66,7 +68,7 @@ Options shared_options(const QueueArguments& arguments) {
 
 std::unique_ptr<QueueObserver> queue_observer(const GlobalOptions& global) {
   if (global.quiet) return std::make_unique<QueueObserver>();
-  return std::make_unique<QueueProgress>(progress_on_stderr());
+  return std::make_unique<CompareProgress>(progress_on_stderr());
 }
 
 int show_plan(const RunPlan& plan, int64_t jobs, const GlobalOptions& global) {
@@ -85,6 +87,12 @@ int stopped(const GlobalOptions& global) {
   return exit_code_of_stop();
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
 /// What was written, and how the report of it is made.
 std::string closing_lines(const std::vector<fs::path>& files, const fs::path& out,
                           const GlobalOptions& global) {
@@ -94,9 +102,53 @@ std::string closing_lines(const std::vector<fs::path>& files, const fs::path& ou
          "\n";
 }
 
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+/// What could not be measured for want of an arm, and the command that would; empty if nothing.
+std::string advice_on_arms(const Comparison& comparison, const CompareArguments& arguments,
+                           const GlobalOptions& global) {
+  std::vector<std::string> names, claims, missing;
+  for (const ComparedArm& arm : comparison.arms) names.push_back(arm.name);
+  for (const UnmeasuredClaim& claim : claims_that_lack_an_arm(names)) {
+    claims.push_back(claim.id);
+    if (std::find(missing.begin(), missing.end(), claim.arm) == missing.end())
+      missing.push_back(claim.arm);
+  }
+  if (claims.empty()) return "";
+  std::string text = "not measured: " + joined(claims) + ", for want of " + joined(missing) + "; ";
+  if (comparison.controls.empty()) {
+    return text +
+           "a suite file such as configs/paper-controls.yaml or configs/reference-controls.yaml "
+           "has such arms\n";
+  }
+  std::vector<std::string> words = {global.command_line.front(),
+                                    "compare",
+                                    "baselines",
+                                    "--suite",
+                                    comparison.controls.string(),
+                                    "--seeds",
+                                    arguments.seeds,
+                                    "--out",
+                                    arguments.out};
+  for (const std::string& setting : arguments.overrides)
+    words.insert(words.end(), {"--set", setting});
+  return text + "these runs are used again by\n  " + command_text(words) + "\n";
+}
+
 int compare_baselines(const CompareArguments& arguments, const GlobalOptions& global) {
   auto options = shared_options<CompareOptions>(arguments);
   options.suite = arguments.suite;
+  if (!arguments.arms.empty()) options.arms = split(arguments.arms);
   if (arguments.dry_run) return show_plan(plan_comparison(options), options.jobs, global);
   options.stop = &note_stop_signals();
   const auto observer = queue_observer(global);
@@ -114,21 +166,10 @@ int compare_baselines(const CompareArguments& arguments, const GlobalOptions& gl
   } else {
     print_result(comparison_text(*comparison) + "\n" +
                  comparison_heatmap_text(*comparison, result_terminal()) +
+                 advice_on_arms(*comparison, arguments, global) +
                  closing_lines(files, options.out, global));
   }
   return 0;
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == ',') {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
 }
 
 AblationStudy requested_study(const AblationArguments& arguments) {
@@ -192,7 +233,10 @@ void add_baselines(CLI::App& parent, const GlobalOptions& global, Action& action
       "config, data or program version is an error that names the difference.\n\n"
       "Example: three seeds on images that the program draws itself; the paper with its controls\n"
       "  cdsp compare baselines --suite configs/smoke --seeds 0..2 --out runs/smoke\n"
-      "  cdsp compare baselines --suite configs/paper-controls.yaml --seeds 0..9 --dry-run");
+      "  cdsp compare baselines --suite configs/paper-controls.yaml --seeds 0..9 --dry-run\n"
+      "Four of its arms, which are those that the claims C1 to C11 need\n"
+      "  cdsp compare baselines --suite configs/paper-controls.yaml --arms "
+      "baseline,blind,cdsp,cdsp-no-conflict --seeds 0..9");
   auto arguments = std::make_shared<CompareArguments>();
   arguments->out = "runs/compare";
   command
@@ -201,6 +245,10 @@ void add_baselines(CLI::App& parent, const GlobalOptions& global, Action& action
                    "file that lists arms")
       ->capture_default_str()
       ->type_name("DIR|FILE");
+  command
+      ->add_option("--arms", arguments->arms,
+                   "Arms of the suite, separated by commas (default: all)")
+      ->type_name("LIST");
   add_queue_options(*command, *arguments, "Folder of the runs and the tables");
   command->callback([arguments, &global, &action] {
     action = [arguments, &global] { return compare_baselines(*arguments, global); };

@@ -2,28 +2,18 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/expert_gramian.h"
+
 namespace cdsp {
-namespace {
-
-/// dot += gradient's Gramian, column_norm2 += squared norms per expert and physical dimension.
-/// gradient [N, ., .] with the physical dimension at position `dimension`.
-void accumulate(const at::Tensor& gradient, int64_t dimension, at::Tensor& dot,
-                at::Tensor& column_norm2) {
-  const at::Tensor flat = gradient.reshape({gradient.size(0), -1});
-  dot += at::mm(flat, flat.t());
-  column_norm2 += gradient.square().sum(dimension == 1 ? 2 : 1);
-}
-
-}  // namespace
 
 at::Tensor gramian_cosines(const ExpertGradients& gradients, const at::Tensor& mask,
-                           ConflictGradient kind) {
-  const int64_t experts = mask.size(0);
-  at::Tensor dot = at::zeros({experts, experts}, mask.options());
-  at::Tensor column_norm2 = at::zeros_like(mask);
-  accumulate(gradients.u, 2, dot, column_norm2);
-  if (kind == ConflictGradient::kUv) accumulate(gradients.v, 1, dot, column_norm2);
-
+                           ConflictGradient kind, Engine engine) {
+  auto [dot, column_norm2] = expert_gramian(gradients.u, 2, engine);
+  if (kind == ConflictGradient::kUv) {
+    const ExpertGramian of_v = expert_gramian(gradients.v, 1, engine);
+    dot += of_v.dot;
+    column_norm2 += of_v.column_norm2;
+  }
   const at::Tensor norm =
       at::mm(column_norm2, mask.t()).sqrt();  // [i, j]: ||g_i|| over S_i and S_j
   const at::Tensor cosine =

@@ -20,6 +20,6 @@ inline constexpr double kGradientNormEpsilon = 1e-8;  // added to each norm
 /// alone (released code). Returns [N, N] cosines; 0 where S_i and S_j do not meet. The diagonal is
 /// ~1.
 at::Tensor gramian_cosines(const ExpertGradients& gradients, const at::Tensor& mask,
-                           ConflictGradient kind);
+                           ConflictGradient kind, Engine engine = Engine::kReference);
 
 }  // namespace cdsp

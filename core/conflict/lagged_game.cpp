@@ -21,7 +21,7 @@ at::Tensor LaggedGame::conflict(const ConflictSite& site) const {
 }
 
 void LaggedGame::store(const ConflictSite& site) {
-  const at::Tensor cosine = gramian_cosines(*site.gradients, site.mask, gradient_);
+  const at::Tensor cosine = gramian_cosines(*site.gradients, site.mask, gradient_, engine_);
   lagged_ = at::relu(-cosine) * pairs_within(site.active, cosine.scalar_type());
 }
 

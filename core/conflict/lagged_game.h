@@ -19,7 +19,8 @@ namespace cdsp {
 
 class LaggedGame {
  public:
-  explicit LaggedGame(ConflictGradient gradient) : gradient_(gradient) {}
+  explicit LaggedGame(ConflictGradient gradient, Engine engine = Engine::kReference)
+      : gradient_(gradient), engine_(engine) {}
 
   /// C of this step [N, N] for the experts that site.active says are selected now; zeros before the
   /// first store(). Not differentiated.
@@ -36,6 +37,7 @@ class LaggedGame {
 
  private:
   ConflictGradient gradient_;
+  Engine engine_;
   at::Tensor lagged_;
 };
 

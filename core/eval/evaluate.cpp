@@ -1,11 +1,12 @@
 #include "eval/evaluate.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "eval/routing_sums.h"
+#include "eval/task_input.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 
@@ -20,24 +21,9 @@ struct Sums {
       agreements;  // per layer [tasks, 2]: same set, Jaccard, summed over tokens
 };
 
-/// [tokens, N] bool -> per-task sums of per-token values need the task of every token.
-at::Tensor token_tasks(const at::Tensor& task_members, int64_t positions) {
-  return task_members.repeat_interleave(positions, 0);  // [tokens, tasks]
-}
-
-at::Tensor selected_table(const Routing& routing) {
-  return at::zeros(routing.weights.sizes(), routing.weights.options().dtype(at::kDouble))
-      .scatter(1, routing.indices, 1.0);
-}
-
 std::vector<double> ratio(const at::Tensor& sums, const at::Tensor& counts) {
   const at::Tensor host = (sums / counts).to(at::kCPU).contiguous();
   return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
-}
-
-double weighted_mean(const std::vector<double>& values, const std::vector<double>& weights) {
-  return std::inner_product(values.begin(), values.end(), weights.begin(), 0.0) /
-         std::accumulate(weights.begin(), weights.end(), 0.0);
 }
 
 void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? sum + value : value; }
@@ -66,9 +52,6 @@ Evaluation finish(const Protocol& protocol, const Sums& sums, int64_t tasks, int
 
 }  // namespace
 
-double Evaluation::total_accuracy() const { return weighted_mean(accuracy, images); }
-double Evaluation::total_loss() const { return weighted_mean(loss, images); }
-
 std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
                                  const std::vector<Protocol>& protocols, int64_t batch_size,
                                  const std::function<bool()>& keep_going) {
@@ -79,8 +62,7 @@ std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& spli
   for (int64_t begin = 0; begin < n; begin += batch_size) {
     if (keep_going && !keep_going()) throw WorkError("evaluation interrupted");
     const Batch batch = slice(split, begin, std::min(batch_size, n - begin));
-    const at::Tensor members = one_hot_tasks(batch.tasks, tasks, at::kDouble);
-    std::vector<at::Tensor> reference_routes;  // of the first protocol, per layer
+    std::vector<Routing> first_routes;  // of the first protocol, per layer
     for (size_t p = 0; p < protocols.size(); ++p) {
       const at::Tensor told = task_input(protocols[p], batch.tasks, tasks, network.dtype());
       const ForwardResult forward = network.forward(batch.images, told);
@@ -89,19 +71,14 @@ std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& spli
              per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks));
       sums[p].selections.resize(forward.routing.size());
       sums[p].agreements.resize(forward.routing.size());
-      positions = forward.routing[0].indices.size(0) / members.size(0);
+      positions = forward.routing[0].indices.size(0) / batch.labels.size(0);
       top_k = forward.routing[0].indices.size(1);
-      const at::Tensor tokens_by_task = token_tasks(members, positions).t();  // [tasks, tokens]
+      if (p == 0) first_routes = forward.routing;
       for (size_t layer = 0; layer < forward.routing.size(); ++layer) {
-        const at::Tensor selected = selected_table(forward.routing[layer]);  // [tokens, N]
-        if (p == 0) reference_routes.push_back(selected);
-        add_to(sums[p].selections[layer], at::mm(tokens_by_task, selected));
-        const at::Tensor shared = (selected * reference_routes[layer]).sum(1);
-        const at::Tensor agreement =
-            at::stack({shared.eq(static_cast<double>(top_k)).to(at::kDouble),
-                       shared / (2.0 * static_cast<double>(top_k) - shared)},
-                      1);
-        add_to(sums[p].agreements[layer], at::mm(tokens_by_task, agreement));
+        const RoutingSums of_batch = routing_sums(forward.routing[layer], first_routes[layer],
+                                                  batch.tasks, tasks, network.engine());
+        add_to(sums[p].selections[layer], of_batch.selections);
+        add_to(sums[p].agreements[layer], of_batch.agreements);
       }
     }
   }

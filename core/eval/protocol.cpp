@@ -1,9 +1,6 @@
 #include "eval/protocol.h"
 
-#include <ATen/ATen.h>
-
 #include "base/error.h"
-#include "train/device_split.h"
 
 namespace cdsp {
 
@@ -31,19 +28,6 @@ Protocol parse_protocol(const std::string& text, int64_t tasks) {
   }
   throw InputError("--protocol: '" + text + "' is none of informed, blind, forced-0 to forced-" +
                    std::to_string(tasks - 1) + ", all");
-}
-
-at::Tensor task_input(const Protocol& protocol, const at::Tensor& tasks, int64_t num_tasks,
-                      at::ScalarType dtype) {
-  switch (protocol.kind) {
-    case Protocol::Kind::kInformed:
-      return one_hot_tasks(tasks, num_tasks, dtype);
-    case Protocol::Kind::kBlind:
-      return {};
-    case Protocol::Kind::kForced:
-      break;
-  }
-  return one_hot_tasks(at::full_like(tasks, protocol.forced_task), num_tasks, dtype);
 }
 
 }  // namespace cdsp

@@ -1,10 +1,9 @@
 // What the router is told of an image's task at test time.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 namespace cdsp {
 
@@ -22,9 +21,5 @@ Protocol parse_protocol(const std::string& text, int64_t tasks);
 
 /// informed, blind, forced-0 ... forced-(tasks-1).
 std::vector<Protocol> all_protocols(int64_t tasks);
-
-/// The router's task input for a batch, [batch, num_tasks] in `dtype`, or undefined for blind.
-at::Tensor task_input(const Protocol& protocol, const at::Tensor& tasks, int64_t num_tasks,
-                      at::ScalarType dtype);
 
 }  // namespace cdsp

@@ -12,6 +12,7 @@
 #include "config/yaml_tree.h"
 #include "experiment/comparison_files.h"
 #include "experiment/fingerprint.h"
+#include "experiment/provenance.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -127,6 +128,17 @@ RunRequest request_of(const AblationOptions& options) {
   return {arms_of(options), options.seeds, options.out, options.from};
 }
 
+std::string base_value_of(const AblationOptions& options) {
+  std::vector<std::string> overrides = options.study.overrides;
+  overrides.insert(overrides.end(), options.overrides.begin(), options.overrides.end());
+  const Config base = load_config(options.study.config, overrides);
+  const auto arms = arms_of(options);
+  for (size_t i = 0; i < arms.size(); ++i) {
+    if (differing_keys(base, arms[i].config).empty()) return options.study.values[i];
+  }
+  return options.study.values.front();
+}
+
 }  // namespace
 
 AblationStudy load_study(const fs::path& file) { return StudyReader(file).read(); }
@@ -145,7 +157,19 @@ std::optional<Ablation> run_ablation(const AblationOptions& options, const RunLa
   for (const PlannedRun& run : plan.runs) {
     ablation.runs.push_back(read_compared_run(run.folder, run.arm, run.config));
   }
+  ablation.base = base_value_of(options);
+  ablation.provenance = provenance_of(plan.data.fingerprint, ablation.runs);
+  ablation.notes = notes_on_makers(ablation.runs);
+  for (const std::string& note : notes_on_other_runs(ablation.runs, options.out))
+    ablation.notes.push_back(note);
   return ablation;
+}
+
+Spread difference_to_base(const Ablation& ablation, const std::string& value,
+                          const std::string& measure) {
+  return spread_of(values_of(
+      paired_differences(seed_values(ablation.runs, ablation.arm(value), measure),
+                         seed_values(ablation.runs, ablation.arm(ablation.base), measure))));
 }
 
 nlohmann::ordered_json ablation_json(const Ablation& ablation, const fs::path& out) {
@@ -157,10 +181,13 @@ nlohmann::ordered_json ablation_json(const Ablation& ablation, const fs::path& o
   json["config"] = ablation.study.config.generic_string();
   json["tasks"] = ablation.tasks;
   json["seeds"] = ablation.seeds;
+  json["base"] = ablation.base;
   for (const std::string& measure : measure_names(ablation.runs)) {
     for (const std::string& value : ablation.study.values) {
       nlohmann::ordered_json entry = {{"value", value}};
       entry.update(spread_json(spread_over_seeds(ablation.runs, ablation.arm(value), measure)));
+      if (value != ablation.base)
+        entry["difference_to_base"] = spread_json(difference_to_base(ablation, value, measure));
       json["measures"][measure].push_back(entry);
     }
   }
@@ -170,6 +197,8 @@ nlohmann::ordered_json ablation_json(const Ablation& ablation, const fs::path& o
     entry.update(run_json(run, out));
     json["runs"].push_back(entry);
   }
+  for (const auto& [name, value] : ablation.provenance) json["provenance"][name] = value;
+  json["notes"] = ablation.notes;
   return json;
 }
 

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -49,9 +50,18 @@ struct Ablation {
   std::vector<std::string> tasks;
   std::vector<uint64_t> seeds;
   std::vector<ComparedRun> runs;  // arm "KEY=VALUE"; by value, then seed
+  /// The value that the others are set against: the config's own, or the first where that is not
+  /// among them.
+  std::string base;
+  std::vector<std::pair<std::string, std::string>> provenance;  // data, who made runs and tables
+  std::vector<std::string> notes;  // what a reader of the tables must know, a sentence each
 
   std::string arm(const std::string& value) const { return study.key + "=" + value; }
 };
+
+/// The measure at a value less that at the base value, seed by seed.
+Spread difference_to_base(const Ablation& ablation, const std::string& value,
+                          const std::string& measure);
 
 /// The runs, OUT/KEY=VALUE/seed_S, and what is to be done for each; changes nothing. Throws
 /// InputError for a key that cannot be ablated (data.*, seed, what changes the images' shape or

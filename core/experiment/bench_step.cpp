@@ -1,124 +1,197 @@
 #include "experiment/bench_step.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
+#include <utility>
 
 #include <ATen/ATen.h>
 
-#include "base/error.h"
-#include "base/random.h"
-#include "data/dataset.h"
+#include "eval/evaluate.h"
+#include "experiment/bench_floor.h"
+#include "experiment/bench_images.h"
+#include "experiment/bench_timing.h"
+#include "experiment/train_run.h"
 #include "train/runtime.h"
 #include "train/trainer.h"
 
 namespace cdsp {
 namespace {
 
-constexpr int64_t kSide = 28;
-
-/// Random pixels: a step's cost does not depend on what they show.
-Dataset synthetic_images(const Config& config, int64_t per_task) {
-  Dataset data;
-  data.task_names = config.data.tasks;
-  RandomStream random(0, RandomPurpose::kTest);
-  for (Split* split : {&data.train, &data.test}) {
-    split->rows = split->cols = kSide;
-    split->task_offsets.push_back(0);
-    for (size_t task = 0; task < data.task_names.size(); ++task) {
-      for (int64_t i = 0; i < per_task; ++i) {
-        split->labels.push_back(
-            static_cast<uint8_t>(random.below(static_cast<uint64_t>(config.model.classes))));
-      }
-      split->task_offsets.push_back(split->size());
-    }
-    split->pixels.resize(static_cast<size_t>(split->size() * kSide * kSide));
-    for (uint8_t& pixel : split->pixels) pixel = static_cast<uint8_t>(random.next_u32());
-  }
-  data.fingerprint = "synthetic";
-  return data;
-}
-
-const char* name_of(Engine engine) {
-  switch (engine) {
-    case Engine::kFused:
-      return to_string(EngineChoice::kFused);
-    case Engine::kEmulated:
-      return to_string(EngineChoice::kEmulated);
-    case Engine::kReference:
-      break;
-  }
-  return to_string(EngineChoice::kReference);
-}
-
-struct Setting {
+/// What a setting works with, and what its rounds have measured.
+struct Bench {
   StepBenchResult result;
+  BenchPhase phase;
+  Config config;
   std::unique_ptr<Trainer> trainer;
-  std::vector<double> milliseconds;
+  std::unique_ptr<DeviceSplit> test;  // for an evaluation only
+  std::unique_ptr<GemmFloor> floor;
+  std::vector<double> milliseconds, floor_milliseconds, percent;
 };
 
-void measure(Setting& setting, int64_t steps) {
-  use_threads(setting.result.threads);
-  setting.trainer->step();  // caches and threads as this setting leaves them
-  setting.trainer->read_metrics();
-  const auto start = std::chrono::steady_clock::now();
-  for (int64_t step = 0; step < steps; ++step) setting.trainer->step();
-  setting.trainer->read_metrics();  // waits for the device
-  const std::chrono::duration<double, std::milli> elapsed =
-      std::chrono::steady_clock::now() - start;
-  setting.milliseconds.push_back(elapsed.count() / static_cast<double>(steps));
+/// The config of a run that never ends by itself.
+Config endless(Config config) {
+  config.train.epochs = 1 << 30;
+  config.train.max_steps = 0;
+  config.data.order_file.reset();
+  return config;
+}
+
+/// A split of `count` images, the tasks taking turns.
+DeviceSplit test_split(const Dataset& data, int64_t count, at::Device device) {
+  const int64_t tasks = data.test.tasks(), per_task = data.test.task_size(0);
+  std::vector<int64_t> samples;
+  for (int64_t i = 0; i < count; ++i)
+    samples.push_back(i % tasks * per_task + i / tasks % per_task);
+  const Batch batch = gather(place(data.test, device), at::tensor(samples, at::kLong).to(device));
+  return {batch.images, batch.labels, batch.tasks};
+}
+
+void evaluate_images(const Bench& bench, int64_t count) {
+  const DeviceSplit& test = *bench.test;
+  const DeviceSplit part = {test.images.narrow(0, 0, count), test.labels.narrow(0, 0, count),
+                            test.tasks.narrow(0, 0, count)};
+  evaluate(bench.trainer->network(), part, {home_protocol(bench.config)}, bench.result.batch);
+}
+
+/// Milliseconds a step, over `steps` of them.
+double time_of_steps(Bench& bench, int64_t steps) {
+  if (bench.phase == BenchPhase::kEvaluate) {
+    return milliseconds_of([&] { evaluate_images(bench, steps * bench.result.batch); }) /
+           static_cast<double>(steps);
+  }
+  return milliseconds_of([&] {
+           for (int64_t step = 0; step < steps; ++step) bench.trainer->step();
+           bench.trainer->read_metrics();  // waits for the device
+         }) /
+         static_cast<double>(steps);
+}
+
+void measure(Bench& bench, int64_t steps) {
+  use_threads(bench.result.threads);
+  // First once unmeasured: caches and threads as this setting leaves them.
+  if (bench.phase == BenchPhase::kTrain) {
+    bench.trainer->step();
+    bench.trainer->read_metrics();
+  } else {
+    evaluate_images(bench, bench.result.batch);
+  }
+  const double step_time = time_of_steps(bench, steps);
+  bench.milliseconds.push_back(step_time);
+  if (!bench.floor) return;
+  bench.floor->run();
+  double floor_time = 0;
+  for (int64_t step = 0; step < steps; ++step) floor_time += bench.floor->run();
+  floor_time /= static_cast<double>(steps);
+  bench.floor_milliseconds.push_back(floor_time);
+  bench.percent.push_back(100.0 * floor_time / step_time);
+}
+
+Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device device,
+                 int64_t steps) {
+  Bench bench;
+  bench.phase = setting.phase;
+  bench.config = endless(setting.config);
+  const Config& config = bench.config;
+  StepBenchResult& result = bench.result;
+  result.variant = to_string(config.variant);
+  result.phase = to_string(setting.phase);
+  result.dtype = to_string(config.model.dtype);
+  result.engine = name_of(resolve_engine(config.train.engine, device));
+  result.device = device.str();
+  result.batch = config.train.batch_size;
+  result.threads = use_threads(setting.threads);
+  bench.trainer = std::make_unique<Trainer>(config, data, device);
+  if (setting.phase == BenchPhase::kEvaluate) {
+    bench.test = std::make_unique<DeviceSplit>(test_split(data, result.batch * steps, device));
+  }
+  if (device.is_cpu()) {
+    bench.floor = std::make_unique<GemmFloor>(
+        step_products(config, result.batch, setting.phase, ProductForm::kEngine),
+        config.model.dtype);
+  }
+  return bench;
+}
+
+StepBenchResult finished(const Bench& bench) {
+  StepBenchResult result = bench.result;
+  const auto speed = [&](double ms) { return static_cast<double>(result.batch) * 1000.0 / ms; };
+  const Times times = summarise_times(bench.milliseconds);
+  result.ms_per_step = times.median;
+  result.ms_fastest = times.fastest;
+  result.ms_slowest = times.slowest;
+  result.images_per_s = speed(times.median);
+  if (bench.floor) {
+    StepFloor floor;
+    floor.ms = summarise_times(bench.floor_milliseconds).median;
+    floor.images_per_s = speed(floor.ms);
+    floor.gflop_per_step = bench.floor->flops() / 1e9;
+    floor.gflop_per_s = bench.floor->flops() / floor.ms / 1e6;
+    floor.percent_reached = summarise_times(bench.percent).median;
+    result.floor = floor;
+  }
+  result.peak_memory_bytes = peak_memory_bytes();
+  return result;
+}
+
+/// Sets times_training_speed where the training of the same setting was measured.
+void compare_phases(std::vector<StepBenchResult>& results) {
+  for (StepBenchResult& evaluation : results) {
+    if (evaluation.phase != to_string(BenchPhase::kEvaluate)) continue;
+    for (const StepBenchResult& training : results) {
+      if (training.phase == to_string(BenchPhase::kTrain) &&
+          training.variant == evaluation.variant && training.batch == evaluation.batch &&
+          training.threads == evaluation.threads && training.dtype == evaluation.dtype) {
+        evaluation.times_training_speed = evaluation.images_per_s / training.images_per_s;
+      }
+    }
+  }
 }
 
 }  // namespace
 
-std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchRequest& request) {
-  const int64_t largest = *std::max_element(request.batches.begin(), request.batches.end());
-  const Dataset data = synthetic_images(base, largest);
-  if (kSide % base.model.patch_size != 0) {
-    throw InputError("model.patch_size: " + std::to_string(base.model.patch_size) +
-                     " does not divide the benchmark's images of 28 x 28 pixels");
+std::vector<StepBenchResult> measure_steps(const std::vector<StepSetting>& settings,
+                                           const std::string& device, int64_t steps,
+                                           int64_t repeats) {
+  int64_t largest = 1;
+  for (const StepSetting& setting : settings) {
+    require_fitting_patch(setting.config);
+    largest = std::max(largest, setting.config.train.batch_size);
   }
-  const at::Device device = resolve_device(request.device);
-  std::vector<Setting> settings;
+  const at::Device resolved = resolve_device(device);
+  const Dataset data = synthetic_images(settings.front().config, largest, largest);
+  std::vector<Bench> benches;
+  benches.reserve(settings.size());
+  for (const StepSetting& setting : settings) {
+    benches.push_back(make_bench(setting, data, resolved, steps));
+  }
+  for (int64_t repeat = 0; repeat < repeats; ++repeat) {
+    for (Bench& bench : benches) measure(bench, steps);
+  }
+  std::vector<StepBenchResult> results;
+  for (const Bench& bench : benches) results.push_back(finished(bench));
+  return results;
+}
+
+std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchRequest& request) {
+  std::vector<StepSetting> settings;
   for (const Variant variant : request.variants) {
-    for (const int64_t batch : request.batches) {
-      for (const int64_t threads : request.threads) {
-        for (const DType dtype : request.dtypes) {
-          Config config = base;
-          config.variant = variant;
-          config.model.dtype = dtype;
-          config.train.batch_size = batch;
-          config.train.epochs = 1 << 30;
-          config.train.max_steps = 0;
-          config.data.order_file.reset();
-          Setting setting;
-          setting.result.variant = to_string(variant);
-          setting.result.dtype = to_string(dtype);
-          setting.result.engine = name_of(resolve_engine(config.train.engine, device));
-          setting.result.device = device.str();
-          setting.result.batch = batch;
-          setting.result.threads = use_threads(threads);
-          setting.trainer = std::make_unique<Trainer>(config, data, device);
-          settings.push_back(std::move(setting));
+    for (const BenchPhase phase : request.phases) {
+      for (const int64_t batch : request.batches) {
+        for (const int64_t threads : request.threads) {
+          for (const DType dtype : request.dtypes) {
+            StepSetting setting{base, phase, threads};
+            setting.config.variant = variant;
+            setting.config.model.dtype = dtype;
+            setting.config.train.batch_size = batch;
+            settings.push_back(std::move(setting));
+          }
         }
       }
     }
   }
-  for (int64_t repeat = 0; repeat < request.repeats; ++repeat) {
-    for (Setting& setting : settings) measure(setting, request.steps);
-  }
-  std::vector<StepBenchResult> results;
-  for (Setting& setting : settings) {
-    std::vector<double>& times = setting.milliseconds;
-    std::sort(times.begin(), times.end());
-    StepBenchResult& result = setting.result;
-    result.ms_per_step = 0.5 * (times[times.size() / 2] + times[(times.size() - 1) / 2]);
-    result.ms_fastest = times.front();
-    result.ms_slowest = times.back();
-    result.images_per_s = static_cast<double>(result.batch) * 1000.0 / result.ms_per_step;
-    result.peak_memory_bytes = peak_memory_bytes();
-    results.push_back(result);
-  }
+  std::vector<StepBenchResult> results =
+      measure_steps(settings, request.device, request.steps, request.repeats);
+  compare_phases(results);
   return results;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "eval/evaluate.h"
 #include "eval/routing_measures.h"
 #include "experiment/run_files.h"
 #include "model/weights.h"

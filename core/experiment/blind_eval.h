@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 #include "data/dataset.h"
-#include "eval/evaluate.h"
+#include "eval/evaluation.h"
 
 namespace cdsp {
 

@@ -80,12 +80,55 @@ ClaimPart share_part(std::string name, std::vector<SeedValue> values) {
 
 double informed_separation(const ClaimRun& run) { return separation_index(run.informed_routing); }
 double blind_separation(const ClaimRun& run) { return separation_index(run.blind_routing); }
+double blind_pearson(const ClaimRun& run) { return pearson_of_tasks(run.blind_routing, 0, 2); }
+double keeps_third_expert(const ClaimRun& run) {
+  return same_preferred_expert(run.informed_routing, run.blind_routing, 2);
+}
+double loses_third_expert(const ClaimRun& run) { return 1.0 - keeps_third_expert(run); }
+
+/// The same number of the network before its first step.
+Measure at_start(const Measure& measure) {
+  return [measure](const ClaimRun& run) {
+    ClaimRun start;
+    start.informed_routing = run.start.informed_routing;
+    start.blind_routing = run.start.blind_routing;
+    return measure(start);
+  };
+}
+
+/// How far training has moved the number.
+Measure since_start(const Measure& measure) {
+  return [measure, start = at_start(measure)](const ClaimRun& run) {
+    return measure(run) - start(run);
+  };
+}
+
+ClaimPart start_part(ClaimPart part) {
+  part.at_start = true;
+  return part;
+}
+
+/// What a separation index of CDSP has to be read against: the same of its network before training,
+/// of the baselines, and CDSP's at the same seeds less each of the first two.
+std::vector<ClaimPart> beside_separation(const Arms& arms, const std::string& told,
+                                         const Measure& measure) {
+  const std::string name = "separation index " + told + ", ";
+  return {start_part(part_of(name + "CDSP before training", "bits",
+                             arms.values(kCdsp, at_start(measure)), Side::kAbove, 0.0)),
+          part_of(name + "baseline", "bits", arms.values(kBaseline, measure), Side::kAbove, 0.0),
+          part_of(name + "blind baseline", "bits", arms.values(kBlind, measure), Side::kAbove, 0.0),
+          paired_part(name + "CDSP - CDSP before training", "bits",
+                      arms.values(kCdsp, since_start(measure)), Side::kAbove),
+          paired_part(name + "CDSP - baseline", "bits", arms.differences(kCdsp, kBaseline, measure),
+                      Side::kAbove)};
+}
 
 Claim informed_modularity(const Arms& arms) {
   Claim claim;
   claim.title = "Told the task, CDSP gives the symbol tasks common experts and the objects others";
   claim.parts = {part_of("separation index, CDSP informed, last epoch", "bits",
                          arms.values(kCdsp, informed_separation), Side::kAbove, 0.0)};
+  claim.beside = beside_separation(arms, "informed", informed_separation);
   return claim;
 }
 
@@ -139,26 +182,40 @@ Claim blind_modularity(const Arms& arms) {
   claim.parts = {part_of("separation index, CDSP blind", "bits",
                          arms.values(kCdsp, blind_separation), Side::kAbove, 0.0),
                  share_part("T2's preferred expert blind is the informed one, CDSP",
-                            arms.values(kCdsp, [](const ClaimRun& run) {
-                              return same_preferred_expert(run.informed_routing, run.blind_routing,
-                                                           2);
-                            }))};
+                            arms.values(kCdsp, keeps_third_expert))};
+  claim.beside = beside_separation(arms, "blind", blind_separation);
+  claim.beside.push_back(
+      start_part(share_part("T2's preferred expert blind is the informed one, CDSP before training",
+                            arms.values(kCdsp, at_start(keeps_third_expert)))));
+  claim.beside.push_back(share_part("T2's preferred expert blind is the informed one, baseline",
+                                    arms.values(kBaseline, keeps_third_expert)));
   return claim;
 }
 
 Claim instruction_overfitting(const Arms& arms) {
   Claim claim;
   claim.title = "The baseline routes by the instruction: blind, objects go where digits go";
-  claim.parts = {
-      part_of("Pearson(T0,T2), baseline blind", "",
-              arms.values(
-                  kBaseline,
-                  [](const ClaimRun& run) { return pearson_of_tasks(run.blind_routing, 0, 2); }),
-              Side::kAtLeast, 0.9),
-      share_part("T2's informed expert is no longer its first, baseline blind",
-                 arms.values(kBaseline, [](const ClaimRun& run) {
-                   return 1.0 - same_preferred_expert(run.informed_routing, run.blind_routing, 2);
-                 }))};
+  constexpr double kAlike = 0.9;
+  const auto pearson_part = [&](const char* who, const char* arm, const Measure& measure) {
+    return part_of(std::string("Pearson(T0,T2), ") + who, "", arms.values(arm, measure),
+                   Side::kAtLeast, kAlike);
+  };
+  claim.parts = {pearson_part("baseline blind", kBaseline, blind_pearson),
+                 share_part("T2's informed expert is no longer its first, baseline blind",
+                            arms.values(kBaseline, loses_third_expert))};
+  claim.beside = {start_part(pearson_part("baseline blind before training", kBaseline,
+                                          at_start(blind_pearson))),
+                  pearson_part("blind baseline", kBlind, blind_pearson),
+                  pearson_part("CDSP blind", kCdsp, blind_pearson),
+                  paired_part("Pearson(T0,T2) blind, baseline - baseline before training", "",
+                              arms.values(kBaseline, since_start(blind_pearson)), Side::kAbove),
+                  paired_part("Pearson(T0,T2) blind, baseline - CDSP", "",
+                              arms.differences(kBaseline, kCdsp, blind_pearson), Side::kAbove),
+                  start_part(share_part(
+                      "T2's informed expert is no longer its first, baseline blind before training",
+                      arms.values(kBaseline, at_start(loses_third_expert)))),
+                  share_part("T2's informed expert is no longer its first, CDSP blind",
+                             arms.values(kCdsp, loses_third_expert))};
   return claim;
 }
 
@@ -197,14 +254,20 @@ Claim order_of_arms(const Arms& arms) {
 Claim sparsity_course(const Arms& arms) {
   Claim claim;
   claim.title = "Alpha sparsity starts near 0, rises, stays on a plateau and keeps fluctuating";
-  claim.parts = {part_of("alpha sparsity at the first logged step", "",
-                         arms.values(kCdsp, first_sparsity), Side::kAtMost, kSparsityAtStart),
+  const auto start = [](const ClaimRun& run) { return run.start.alpha_sparsity; };
+  const auto first_epoch = [](const ClaimRun& run) {
+    return at_epoch(run, 1, &ClaimEpoch::alpha_sparsity);
+  };
+  claim.parts = {part_of("alpha sparsity before the first step", "", arms.values(kCdsp, start),
+                         Side::kAtMost, kSparsityAtStart),
                  part_of("its rise to the mean of the last half", "",
                          arms.values(kCdsp, sparsity_rise), Side::kAbove, 0.0),
                  part_of("its range over the last half", "",
                          arms.values(kCdsp, late_sparsity_range), Side::kAtMost, kSparsityBand),
                  part_of("share of rises or of falls in the last half, the smaller", "",
                          arms.values(kCdsp, late_sparsity_fluctuation), Side::kAbove, 0.0)};
+  claim.beside = {part_of("alpha sparsity at the end of epoch 1", "",
+                          arms.values(kCdsp, first_epoch), Side::kAtMost, kSparsityAtStart)};
   return claim;
 }
 
@@ -294,14 +357,22 @@ const std::vector<ClaimEntry>& all_claims() {
   return entries;
 }
 
+std::string id_of(size_t claim) { return "C" + std::to_string(claim + 1); }
+
 /// Which arm is missing and the command that measures it; empty if all are there.
-std::string missing_arm(const ClaimEntry& entry, const Arms& arms) {
+std::string missing_arm(const ClaimEntry& entry, const Arms& arms, const std::string& controls) {
   for (const char* arm : entry.arms) {
     if (arms.any_of(arm) != nullptr) continue;
-    const std::string file = std::string(arm) + ".yaml";
-    return std::string("no run of arm ") + arm + "; with " + file + " in SUITE" +
-           (arm == std::string(kNoConflict) ? " (cdsp.yaml with conflict.lambda: 0)" : "") +
-           ", cdsp compare baselines --suite SUITE --seeds 0..4 --out OUT measures it";
+    std::string text = std::string("no run of arm ") + arm;
+    if (controls.empty()) {
+      text +=
+          "; in SUITE, a suite file with that arm such as configs/paper-controls.yaml or "
+          "configs/reference-controls.yaml, ";
+    } else {
+      text += "; " + controls + " has it: ";
+    }
+    return text + "cdsp compare baselines --suite " + (controls.empty() ? "SUITE" : controls) +
+           " --seeds 0..4 --out OUT measures it";
   }
   return "";
 }
@@ -320,20 +391,32 @@ std::vector<uint64_t> distinct_seeds(const std::vector<ClaimRun>& runs) {
 
 }  // namespace
 
-Claims judge_claims(const std::vector<ClaimRun>& runs) {
+Claims judge_claims(const std::vector<ClaimRun>& runs, const std::string& controls) {
   Claims claims;
   claims.seeds = distinct_seeds(runs);
   const Arms arms(runs);
   for (size_t i = 0; i < all_claims().size(); ++i) {
     const ClaimEntry& entry = all_claims()[i];
     Claim claim = entry.build(arms);
-    claim.id = "C" + std::to_string(i + 1);
-    const std::string missing = missing_arm(entry, arms);
+    claim.id = id_of(i);
+    const std::string missing = missing_arm(entry, arms, controls);
     if (!missing.empty()) claim.sentence = missing;
     judge(claim, i + 1);
     claims.claims.push_back(std::move(claim));
   }
   return claims;
+}
+
+std::vector<UnmeasuredClaim> claims_that_lack_an_arm(const std::vector<std::string>& arms) {
+  std::vector<UnmeasuredClaim> lacking;
+  for (size_t i = 0; i < all_claims().size(); ++i) {
+    for (const char* arm : all_claims()[i].arms) {
+      if (std::find(arms.begin(), arms.end(), arm) != arms.end()) continue;
+      lacking.push_back({id_of(i), arm});
+      break;
+    }
+  }
+  return lacking;
 }
 
 }  // namespace cdsp

@@ -36,6 +36,12 @@ bool is_on_side(double value, Side side, double threshold) {
   return value <= threshold;
 }
 
+/// Whether the values differ by rounding at most, so that their spread says nothing.
+bool all_alike(const std::vector<double>& values) {
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return *most - *least <= 1e-12 * std::max(std::abs(*least), std::abs(*most));
+}
+
 Verdict verdict_of(const Interval& interval, Side side, double threshold) {
   const bool low = is_on_side(interval.low, side, threshold);
   const bool high = is_on_side(interval.high, side, threshold);
@@ -72,7 +78,7 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
     json["seeds"].push_back(each.seed);
     json["values"].emplace_back(number_json(each.value));
   }
-  json["estimate"] = part.estimate ? number_json(*part.estimate) : nullptr;
+  json["estimate"] = part.estimate ? number_json(*part.estimate) : nlohmann::json();
   json["interval"] = interval_json(part.interval);  // what the verdict is passed on
   json["interval_kind"] = part.share ? "clopper-pearson" : "student-t";
   json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
@@ -93,8 +99,10 @@ void judge(ClaimPart& part, uint64_t stream) {
     part.interval = student_t_interval(values);
     part.interval_bootstrap = bootstrap_interval(values, stream);
   }
-  part.verdict = part.interval ? verdict_of(*part.interval, part.side, part.threshold)
-                               : Verdict::kInconclusive;
+  const bool no_spread =
+      !part.share && all_alike(values) && values.size() < static_cast<size_t>(kSeedsWithoutSpread);
+  part.verdict = part.interval && !no_spread ? verdict_of(*part.interval, part.side, part.threshold)
+                                             : Verdict::kInconclusive;
 }
 
 void judge(Claim& claim, uint64_t number) {
@@ -102,6 +110,9 @@ void judge(Claim& claim, uint64_t number) {
     judge(claim.parts[i], number * kStreamsPerClaim + i);
   for (size_t i = 0; i < claim.beside.size(); ++i)
     judge(claim.beside[i], number * kStreamsPerClaim + kFirstStreamBeside + i);
+  const auto not_measured = [](const ClaimPart& part) { return !part.estimate; };
+  claim.beside.erase(std::remove_if(claim.beside.begin(), claim.beside.end(), not_measured),
+                     claim.beside.end());
   if (any_part(claim, Verdict::kNotSupported))
     claim.verdict = Verdict::kNotSupported;
   else if (any_part(claim, Verdict::kNotMeasured) || claim.parts.empty())
@@ -113,6 +124,11 @@ void judge(Claim& claim, uint64_t number) {
   std::string sentence;
   for (const ClaimPart& part : claim.parts) {
     if (!part.values.empty()) sentence += (sentence.empty() ? "" : "; ") + sentence_of(part);
+  }
+  for (const ClaimPart& part : claim.beside) {
+    if (!part.at_start || !part.estimate) continue;
+    sentence += (sentence.empty() ? "" : "; ") + sentence_of(part);
+    if (part.verdict == Verdict::kSupported) sentence += ", so already met untrained";
   }
   if (!claim.sentence.empty())
     sentence += (sentence.empty() ? "" : "; ") + claim.sentence;
@@ -129,7 +145,11 @@ std::string sentence_of(const ClaimPart& part) {
     if (part.interval) {
       text += " [" + short_number(part.interval->low) + ", " + short_number(part.interval->high) +
               "] over " + std::to_string(defined) + " seeds";
-      if (part.interval->low == part.interval->high) text += ", all equal";
+      if (!part.share && all_alike(defined_values(part))) {
+        text += ", all equal";
+        if (defined < static_cast<size_t>(kSeedsWithoutSpread))
+          text += ", which decides from " + std::to_string(kSeedsWithoutSpread) + " seeds on";
+      }
     } else {
       text += " from one seed, which gives no interval";
     }

@@ -8,8 +8,8 @@ namespace cdsp {
 namespace {
 
 constexpr double kNotDefined = std::numeric_limits<double>::quiet_NaN();
-/// With fewer logged steps in its last half a run cannot show a plateau.
-constexpr size_t kFewestLateSteps = 4;
+/// With fewer epochs in its last half a run cannot show a plateau.
+constexpr size_t kFewestLateEpochs = 4;
 
 std::vector<double> sorted_diagonal(const ClaimRun& run, size_t layer) {
   std::vector<double> diagonal;
@@ -19,14 +19,16 @@ std::vector<double> sorted_diagonal(const ClaimRun& run, size_t layer) {
   return diagonal;
 }
 
-/// Sparsity at the logged steps of the run's last half; empty if there are too few.
+/// Sparsity at the ends of the last half of the epochs; empty if there are too few, or none known.
 std::vector<double> late_sparsity(const ClaimRun& run) {
   std::vector<double> values;
-  if (run.steps.empty()) return values;
-  for (const ClaimStep& step : run.steps) {
-    if (2 * step.step > run.steps.back().step) values.push_back(step.alpha_sparsity);
+  if (run.epochs.empty()) return values;
+  for (const ClaimEpoch& epoch : run.epochs) {
+    if (2 * epoch.epoch > run.epochs.back().epoch) values.push_back(epoch.alpha_sparsity);
   }
-  if (values.size() < kFewestLateSteps) values.clear();
+  const bool known =
+      std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+  if (values.size() < kFewestLateEpochs || !known) values.clear();
   return values;
 }
 
@@ -64,12 +66,8 @@ double pearson_of_tasks(const RoutingRows& table, size_t a, size_t b) {
   return pearson(table[a], table[b]);
 }
 
-double first_sparsity(const ClaimRun& run) {
-  return run.steps.empty() ? kNotDefined : run.steps.front().alpha_sparsity;
-}
-
 double sparsity_rise(const ClaimRun& run) {
-  return sample_mean(late_sparsity(run)) - first_sparsity(run);
+  return sample_mean(late_sparsity(run)) - run.start.alpha_sparsity;
 }
 
 double late_sparsity_range(const ClaimRun& run) {
@@ -91,15 +89,14 @@ double late_sparsity_fluctuation(const ClaimRun& run) {
 }
 
 double conflict_loss_way_left(const ClaimRun& run, int64_t epoch) {
-  std::vector<double> at, later;
-  for (const ClaimStep& step : run.steps) {
-    if (step.epoch == epoch) at.push_back(step.loss_conflict);
-    if (step.epoch > epoch) later.push_back(step.loss_conflict);
+  std::vector<double> later;
+  for (const ClaimEpoch& each : run.epochs) {
+    if (each.epoch > epoch) later.push_back(each.loss_conflict);
   }
-  if (at.empty() || later.empty()) return kNotDefined;
-  const double left = std::abs(sample_mean(later) - sample_mean(at));
-  const double whole = std::abs(sample_mean(later) - run.steps.front().loss_conflict);
-  return left == 0.0 ? 0.0 : left / whole;
+  const double at = at_epoch(run, epoch, &ClaimEpoch::loss_conflict);
+  if (later.empty() || !std::isfinite(at)) return kNotDefined;
+  const double left = std::abs(sample_mean(later) - at);
+  return left == 0.0 ? 0.0 : left / std::abs(sample_mean(later));
 }
 
 double at_last_epoch(const ClaimRun& run, double ClaimEpoch::*column) {

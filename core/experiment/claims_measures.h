@@ -29,19 +29,20 @@ double ranked_diagonal_from_below(const ClaimRun& run, size_t layer, size_t rank
 double same_preferred_expert(const RoutingRows& a, const RoutingRows& b, size_t task);
 double pearson_of_tasks(const RoutingRows& table, size_t a, size_t b);
 
-/// Alpha sparsity at the first logged step.
-double first_sparsity(const ClaimRun& run);
-/// Mean alpha sparsity over the last half of the logged steps, less first_sparsity().
+// The course of the sparsity is judged from the ends of the epochs, which every run has, so that
+// how often steps are logged decides nothing.
+
+/// Mean alpha sparsity at the ends of the last half of the epochs, less that before training.
 double sparsity_rise(const ClaimRun& run);
-/// Largest less smallest alpha sparsity over the last half of the logged steps.
+/// Largest less smallest alpha sparsity at the ends of the last half of the epochs.
 double late_sparsity_range(const ClaimRun& run);
-/// Over neighbouring logged steps of the last half: the share at which the sparsity rises or the
-/// share at which it falls, whichever is smaller. 0 where it is constant or moves one way only.
+/// Over neighbouring epochs of the last half: the share at which the sparsity rises or the share at
+/// which it falls, whichever is smaller. 0 where it is constant or moves one way only.
 double late_sparsity_fluctuation(const ClaimRun& run);
 
-/// What is left of the conflict loss's way after `epoch`: |later - at| / |later - first|, with the
-/// mean over the logged steps of `epoch`, the mean over those after it, and the first logged step.
-/// 0 where the loss never moves.
+/// What is left of the conflict loss's way after `epoch`: |later - at| / |later - 0|, with the
+/// loss of `epoch` and the mean over the epochs after it. The way begins at 0, as no gradient is
+/// stored before the first step. 0 where the loss never moves.
 double conflict_loss_way_left(const ClaimRun& run, int64_t epoch);
 
 /// A column of the run's last epoch, or of an epoch counted from 1.

@@ -1,4 +1,8 @@
 // Reading what the claims need from a finished run's folder.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
@@ -20,6 +24,44 @@ std::vector<std::pair<std::string, std::string>> comparable_config(const Config&
   return keys;
 }
 
+/// f of spec section 6, from p = sigma(A). A link so firm that p is rounded to 0 or 1 counts as the
+/// firmest that is not.
+double penalised(double p, ConflictPenalty penalty) {
+  if (penalty == ConflictPenalty::kSigmoid) return p;
+  const double inside = std::min(std::max(p, std::numeric_limits<double>::min()),
+                                 1.0 - std::numeric_limits<double>::epsilon() / 2.0);
+  const double alpha = std::log(inside) - std::log1p(-inside);
+  constexpr double kGate = 1e-3;
+  return penalty == ConflictPenalty::kGatedLogit && alpha < kGate ? 0.0 : alpha;
+}
+
+double share_below_tenth(const LinkTables& links) {
+  double below = 0.0, all = 0.0;
+  for (const auto& layer : links) {
+    for (const auto& row : layer) {
+      below += static_cast<double>(
+          std::count_if(row.begin(), row.end(), [](double p) { return p < 0.1; }));
+      all += static_cast<double>(row.size());
+    }
+  }
+  return below / all;
+}
+
+/// What the topology's tables of every epoch come to; NaN for a variant without one.
+void add_topology(const fs::path& folder, const Config& config, ClaimRun& run) {
+  LinkTables before;
+  for (ClaimEpoch& epoch : run.epochs) {
+    epoch.alpha_sparsity = epoch.loss_conflict = std::numeric_limits<double>::quiet_NaN();
+    if (config.variant != Variant::kCdsp) continue;
+    run.links = read_layer_tables(epoch_table(folder / "topology", epoch.epoch));
+    const LinkTables conflict = read_layer_tables(epoch_table(folder / "conflict", epoch.epoch));
+    epoch.alpha_sparsity = share_below_tenth(run.links);
+    epoch.loss_conflict = conflict_loss_of_epoch(before.empty() ? run.links : before, run.links,
+                                                 conflict, config.conflict.penalty);
+    before = run.links;
+  }
+}
+
 std::vector<ClaimEpoch> read_epochs(const fs::path& folder) {
   const CsvTable table(folder / "epochs.csv");
   const auto number = table.numbers("epoch"), train_loss = table.numbers("train_loss"),
@@ -39,19 +81,23 @@ std::vector<ClaimEpoch> read_epochs(const fs::path& folder) {
   return epochs;
 }
 
-std::vector<ClaimStep> read_steps(const fs::path& folder) {
-  const CsvTable table(folder / "metrics.csv");
-  const auto step = table.numbers("step"), epoch = table.numbers("epoch"),
-             conflict = table.numbers("loss_conflict"), sparsity = table.numbers("alpha_sparsity");
-  std::vector<ClaimStep> steps(table.rows());
-  for (size_t row = 0; row < steps.size(); ++row) {
-    steps[row] = {static_cast<int64_t>(step[row]), static_cast<int64_t>(epoch[row]), conflict[row],
-                  sparsity[row]};
-  }
-  return steps;
-}
-
 }  // namespace
+
+double conflict_loss_of_epoch(const LinkTables& links_before, const LinkTables& links_after,
+                              const LinkTables& conflict, ConflictPenalty penalty) {
+  double sum = 0.0;
+  for (size_t layer = 0; layer < conflict.size(); ++layer) {
+    for (size_t i = 0; i < conflict[layer].size(); ++i) {
+      for (size_t j = 0; j < conflict[layer][i].size(); ++j) {
+        if (i == j || conflict[layer][i][j] == 0.0) continue;
+        sum += conflict[layer][i][j] * 0.5 *
+               (penalised(links_before.at(layer).at(i).at(j), penalty) +
+                penalised(links_after.at(layer).at(i).at(j), penalty));
+      }
+    }
+  }
+  return sum;
+}
 
 ClaimRun read_claim_run(const fs::path& run_folder, const std::string& arm) {
   const auto record = read_run_record(run_folder);
@@ -66,10 +112,7 @@ ClaimRun read_claim_run(const fs::path& run_folder, const std::string& arm) {
   run.seed = config.seed;
   run.config = comparable_config(config);
   run.epochs = read_epochs(run_folder);
-  run.steps = read_steps(run_folder);
-  if (config.variant == Variant::kCdsp) {
-    run.links = read_layer_tables(epoch_table(run_folder / "topology", run.epochs.back().epoch));
-  }
+  add_topology(run_folder, config, run);
   const fs::path judged = run_folder / "blind_eval" / "blind_eval.json";
   if (!fs::exists(judged)) {
     throw InputError(judged.string() + ": is not there; cdsp blind-eval --run " +

@@ -4,10 +4,12 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "experiment/claims.h"
 #include "experiment/comparison_files.h"
 #include "experiment/experiments.h"
 #include "experiment/fingerprint.h"
-#include "train/runtime.h"
+#include "experiment/provenance.h"
+#include "experiment/run_tables.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -36,34 +38,122 @@ std::vector<ComparedArm> arms_of(const Suite& suite) {
   return arms;
 }
 
-std::vector<std::pair<std::string, std::string>> provenance_of(const Dataset& data) {
-  std::vector<std::pair<std::string, std::string>> provenance = {
-      {"data_fingerprint", data.fingerprint}, {"results_version", std::to_string(kResultsVersion)}};
-  for (const auto& [name, value] : runtime_facts()) {
-    if (name == "git_commit") provenance.emplace_back("commit", value);
-    if (name == "cdsp" || name == "libtorch") provenance.emplace_back(name, value);
+Suite suite_of(const CompareOptions& options) {
+  Suite suite = load_suite(options.suite, options.overrides);
+  if (!options.arms.empty()) suite.arms = chosen_arms(suite, options.arms);
+  return suite;
+}
+
+/// How long each arm trained: the same for all of its seeds.
+void add_lengths(const std::vector<PlannedRun>& runs, std::vector<ComparedArm>& arms) {
+  for (ComparedArm& arm : arms) {
+    for (const PlannedRun& run : runs) {
+      if (run.arm != arm.name) continue;
+      const auto record = read_run_record(run.folder);
+      arm.steps = record ? record->steps : run.total_steps;
+      arm.epochs = record ? record->epochs : run.config.train.epochs;
+      arm.batch_size = run.config.train.batch_size;
+      break;
+    }
   }
-  return provenance;
+}
+
+/// Finished runs whose files are not all there any more would fail after everything is trained.
+RunPlan plan_whole_runs(const CompareOptions& options, const Suite& suite) {
+  RunPlan plan = plan_runs(request_of(options, suite));
+  for (const PlannedRun& run : plan.runs) {
+    if (run.state != RunState::kFinished) continue;
+    if (const auto missing = missing_file_of_run(run.folder, run.config)) {
+      throw InputError(missing->string() + ": is missing, although the run is finished (" +
+                       run.name() + "); put it back, or remove the folder " + run.folder.string() +
+                       " to train the run again");
+    }
+  }
+  return plan;
+}
+
+/// A suite that has every arm of the claims, for what this comparison cannot measure.
+fs::path controls_for(const CompareOptions& options) {
+  fs::path file = suite_with_controls(options.suite);
+  if (file.empty()) return {};
+  try {
+    std::vector<std::string> names;
+    for (const SuiteArm& arm : load_suite(file, options.overrides).arms) names.push_back(arm.name);
+    if (claims_that_lack_an_arm(names).empty()) return file;
+  } catch (const InputError&) {
+    // Of no use as advice then.
+  }
+  return {};
+}
+
+std::vector<InitialNetwork> networks_of(const std::vector<PlannedRun>& runs) {
+  std::vector<InitialNetwork> networks;
+  for (const PlannedRun& run : runs) networks.push_back({run.arm, run.config});
+  return networks;
+}
+
+/// Seconds for what comes after the runs, by the runs timed so far.
+std::function<double(const std::vector<PlannedRun>&)> seconds_after(const CompareOptions& options,
+                                                                    const RunPlan& plan) {
+  const PlannedRun& first = plan.runs.front();
+  const double probe = estimated_probe_seconds(options.out, plan.data, first.config.model.classes);
+  const auto networks =
+      static_cast<double>(untrained_networks_to_do(options.out, plan.data, networks_of(plan.runs)));
+  constexpr double kProtocols = 2.0;
+  const double steps = kProtocols * networks * first.evaluation_steps;
+  return [probe, steps, arm = first.arm](const std::vector<PlannedRun>& runs) {
+    return probe + steps * seconds_per_step(runs, arm).value_or(0.0);
+  };
+}
+
+/// What is done in this process once the runs are there. False if asked to stop.
+bool add_yardsticks(const CompareOptions& options, const RunPlan& plan, Comparison& comparison,
+                    QueueObserver& observer) {
+  const auto stopped = [&] { return options.stop != nullptr && options.stop->load() != 0; };
+  try {
+    const auto untrained = cached_untrained_networks(options.out, plan.data, networks_of(plan.runs),
+                                                     [&](double share) {
+                                                       observer.on_untrained(share);
+                                                       return !stopped();
+                                                     });
+    for (size_t i = 0; i < untrained.size(); ++i) add_untrained(comparison.runs[i], untrained[i]);
+    comparison.linear = cached_linear_probe(
+        options.out, plan.data, plan.runs.front().config.model.classes, [&](double share) {
+          observer.on_yardstick(share);
+          return !stopped();
+        });
+  } catch (const WorkError&) {
+    if (stopped()) return false;
+    throw;
+  }
+  return true;
+}
+
+void append(std::vector<std::string>& notes, const std::vector<std::string>& more) {
+  notes.insert(notes.end(), more.begin(), more.end());
 }
 
 }  // namespace
 
 RunPlan plan_comparison(const CompareOptions& options) {
-  return plan_runs(request_of(options, load_suite(options.suite, options.overrides)));
+  return plan_whole_runs(options, suite_of(options));
 }
 
 std::optional<Comparison> compare_baselines(const CompareOptions& options,
                                             const RunLauncher& launcher, QueueObserver& observer) {
-  const Suite suite = load_suite(options.suite, options.overrides);
-  RunPlan plan = plan_runs(request_of(options, suite));
+  const Suite suite = suite_of(options);
+  RunPlan plan = plan_whole_runs(options, suite);
   make_folder(options.out);
-  if (!work_off(plan.runs, {options.jobs, options.stop}, launcher, observer)) return std::nullopt;
+  const QueueOptions queue{options.jobs, options.stop, seconds_after(options, plan)};
+  if (!work_off(plan.runs, queue, launcher, observer)) return std::nullopt;
 
   Comparison comparison;
   comparison.suite = suite.name;
   comparison.seeds = options.seeds;
   comparison.arms = arms_of(suite);
   comparison.tasks = plan.data.task_names;
+  comparison.labels = to_string(suite.arms.front().config.data.labels);
+  add_lengths(plan.runs, comparison.arms);
   for (int64_t task = 0; task < plan.data.train.tasks(); ++task) {
     comparison.train_images.push_back(static_cast<double>(plan.data.train.task_size(task)));
     comparison.test_images.push_back(static_cast<double>(plan.data.test.task_size(task)));
@@ -72,28 +162,21 @@ std::optional<Comparison> compare_baselines(const CompareOptions& options,
     comparison.runs.push_back(read_compared_run(run.folder, run.arm, run.config));
   }
   add_gaps_to_baseline(comparison.runs);
-  comparison.provenance = provenance_of(plan.data);
-
-  const auto stopped = [&] { return options.stop != nullptr && options.stop->load() != 0; };
-  try {
-    comparison.linear = cached_linear_probe(
-        options.out, plan.data, suite.arms.front().config.model.classes, [&](double share) {
-          observer.on_yardstick(share);
-          return !stopped();
-        });
-  } catch (const WorkError&) {
-    if (stopped()) return std::nullopt;
-    throw;
-  }
+  comparison.provenance = provenance_of(plan.data.fingerprint, comparison.runs);
+  append(comparison.notes, notes_on_makers(comparison.runs));
+  append(comparison.notes, notes_on_other_runs(comparison.runs, options.out));
+  comparison.controls = controls_for(options);
+  if (!add_yardsticks(options, plan, comparison, observer)) return std::nullopt;
   return comparison;
 }
 
 std::vector<fs::path> write_comparison(const Comparison& comparison, const fs::path& out) {
   std::vector<fs::path> files = {out / "comparison.json", out / "comparison.csv",
-                                 out / "claims.json"};
+                                 out / "specialisation.csv", out / "claims.json"};
   write_file_atomically(files[0], comparison_json(comparison, out).dump(1) + "\n");
   write_file_atomically(files[1], comparison_csv(comparison));
-  write_file_atomically(files[2], claims_of(comparison).dump(1) + "\n");
+  write_file_atomically(files[2], specialisation_csv(comparison));
+  write_file_atomically(files[3], claims_of(comparison).dump(1) + "\n");
   for (const fs::path& folder : write_experiments(comparison, out)) files.push_back(folder);
   return files;
 }

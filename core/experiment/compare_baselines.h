@@ -17,6 +17,7 @@ struct CompareOptions {
   std::filesystem::path suite = "configs/paper";  // a folder of configs, or a suite file
   std::vector<uint64_t> seeds = {0};
   std::vector<std::string> overrides;  // for every run
+  std::vector<std::string> arms;       // of the suite; empty = all
   std::filesystem::path out;
   std::vector<std::filesystem::path> from;  // finished runs to use
   int64_t jobs = 0;                         // runs side by side; 0 = as many as suit the machine
@@ -32,8 +33,8 @@ RunPlan plan_comparison(const CompareOptions& options);
 std::optional<Comparison> compare_baselines(const CompareOptions& options,
                                             const RunLauncher& launcher, QueueObserver& observer);
 
-/// Writes comparison.json, comparison.csv, claims.json and experiments/ into `out`; returns their
-/// paths.
+/// Writes comparison.json, comparison.csv, specialisation.csv, claims.json and experiments/ into
+/// `out`; returns their paths.
 std::vector<std::filesystem::path> write_comparison(const Comparison& comparison,
                                                     const std::filesystem::path& out);
 

@@ -140,7 +140,19 @@ ComparedRun read_compared_run(const fs::path& folder, const std::string& arm,
   } catch (const nlohmann::json::exception& error) {
     throw InputError(file.string() + ": is not what a finished run writes: " + error.what());
   }
+  if (const auto record = read_run_record(folder)) run.maker = record->maker;
   return run;
+}
+
+void add_untrained(ComparedRun& run, const UntrainedNetwork& network) {
+  run.untrained = network;
+  if (network.informed_routing.empty()) return;
+  const RoutingRows &informed = network.informed_routing.front(),
+                    &blind = network.blind_routing.front();
+  run.measures.set("untrained_separation_index", separation_index(informed));
+  run.measures.set("untrained_blind_separation_index", separation_index(blind));
+  if (blind.size() == 3)
+    run.measures.set("untrained_blind_pearson_0_2", pearson(blind[0], blind[2]));
 }
 
 void add_gaps_to_baseline(std::vector<ComparedRun>& runs) {

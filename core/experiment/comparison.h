@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "config/config.h"
-#include "eval/evaluate.h"
+#include "eval/evaluation.h"
 #include "eval/linear_probe.h"
 #include "eval/statistics.h"
+#include "experiment/run_directory.h"
+#include "experiment/untrained.h"
 
 namespace cdsp {
 
@@ -39,12 +41,15 @@ struct ComparedRun {
   Measures measures;
   std::vector<double> task_train_accuracy, task_test_accuracy, task_blind_accuracy;
   RoutingTable informed_routing, blind_routing;
+  RunMaker maker;
+  std::optional<UntrainedNetwork> untrained;
 };
 
 struct ComparedArm {
   std::string name, variant;
   /// What its config changes against arm cdsp, without variant and seed: (key, its own value).
   std::vector<std::pair<std::string, std::string>> differs_from_cdsp;
+  int64_t steps = 0, epochs = 0, batch_size = 0;  // of each of its trainings
 };
 
 struct Comparison {
@@ -52,14 +57,18 @@ struct Comparison {
   std::vector<std::string> tasks;
   std::vector<uint64_t> seeds;
   std::vector<double> train_images, test_images;  // per task
+  std::string labels;                             // data.labels
   std::vector<ComparedArm> arms;
   std::vector<ComparedRun> runs;  // by arm, then seed
   LinearProbeResult linear;       // softmax regression on pixels, one per task: the yardstick
-  std::vector<std::pair<std::string, std::string>> provenance;  // commit, LibTorch, data, ...
+  std::vector<std::pair<std::string, std::string>> provenance;  // data, who made runs and tables
+  std::vector<std::string> notes;  // what a reader of the tables must know, a sentence each
+  /// A suite that has the arms which this comparison lacks; empty if none is known.
+  std::filesystem::path controls;
 };
 
-/// Loss and accuracy of the paper's Table A2 (spec section 11): training figures after 10 epochs
-/// under the released code's coarse labels. None for other tasks than the paper's three.
+/// Loss and accuracy of the paper's Table A2 (spec section 11): training figures after 10 epochs,
+/// under kPublishedConditions. None for other tasks than the paper's three.
 struct PublishedFigures {
   const char* arm;
   double loss, accuracy;
@@ -70,6 +79,10 @@ std::vector<PublishedFigures> published_figures(const std::vector<std::string>& 
 /// file that is not what a run writes.
 ComparedRun read_compared_run(const std::filesystem::path& folder, const std::string& arm,
                               const Config& config);
+
+/// Puts an untrained network beside its run, and into the run's measures (names beginning with
+/// untrained_).
+void add_untrained(ComparedRun& run, const UntrainedNetwork& network);
 
 /// Adds {train,test}_accuracy_gap_to_baseline to every run whose seed arm baseline has too.
 void add_gaps_to_baseline(std::vector<ComparedRun>& runs);

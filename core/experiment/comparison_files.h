@@ -26,6 +26,10 @@ nlohmann::ordered_json comparison_json(const Comparison& comparison,
 /// A row per run: arm, variant, seed, every measure, accuracies by task.
 std::string comparison_csv(const Comparison& comparison);
 
+/// A row per run, protocol, layer and expert: its load and its specialisation H(task | expert) in
+/// bits, empty for an expert that nobody selects.
+std::string specialisation_csv(const Comparison& comparison);
+
 /// Judges the claims of the paper on the comparison's runs.
 nlohmann::ordered_json claims_of(const Comparison& comparison);
 
@@ -34,5 +38,9 @@ nlohmann::ordered_json claims_of(const Comparison& comparison);
 LinearProbeResult cached_linear_probe(const std::filesystem::path& out, const Dataset& data,
                                       int64_t classes,
                                       const std::function<bool(double)>& keep_going);
+
+/// Seconds that call would take, roughly; 0 where its result is kept.
+double estimated_probe_seconds(const std::filesystem::path& out, const Dataset& data,
+                               int64_t classes);
 
 }  // namespace cdsp

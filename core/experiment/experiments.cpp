@@ -1,5 +1,6 @@
 #include "experiment/experiments.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -65,10 +66,10 @@ std::string cell(double value, int decimals) {
   return text;
 }
 
-std::string cell(const Spread& spread, int decimals) {
-  if (!spread.interval) return cell(spread.mean, decimals);
-  return cell(spread.mean, decimals) + " [" + cell(spread.interval->low, decimals) + ", " +
-         cell(spread.interval->high, decimals) + "]";
+std::string cell(const Spread& spread, int decimals, double scale) {
+  if (!spread.interval) return cell(scale * spread.mean, decimals);
+  return cell(scale * spread.mean, decimals) + " [" + cell(scale * spread.interval->low, decimals) +
+         ", " + cell(scale * spread.interval->high, decimals) + "]";
 }
 
 std::string routing_columns(const std::string& keys, const RoutingTable& routing) {
@@ -91,12 +92,31 @@ std::string routing_rows(const std::string& keys, const RoutingTable& routing,
   return text;
 }
 
+namespace {
+
+/// An experiment of an earlier comparison here whose arms this one does not have.
+void remove_stale(const fs::path& experiments, const std::vector<fs::path>& written) {
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(experiments)) {
+    const bool known = std::find(written.begin(), written.end(), entry.path()) != written.end();
+    if (!known && fs::exists(entry.path() / "experiment.json")) stale.push_back(entry.path());
+  }
+  std::error_code code;
+  for (const fs::path& folder : stale) {
+    fs::remove_all(folder, code);
+    if (code) throw WorkError(folder.string() + ": cannot be removed: " + code.message());
+  }
+}
+
+}  // namespace
+
 std::vector<fs::path> write_experiments(const Comparison& comparison, const fs::path& out) {
   std::vector<fs::path> folders;
   for (const auto write : {write_modularity, write_overfitting, write_necessity}) {
     const fs::path folder = write(comparison, out);
     if (!folder.empty()) folders.push_back(folder);
   }
+  if (fs::is_directory(out / "experiments")) remove_stale(out / "experiments", folders);
   return folders;
 }
 

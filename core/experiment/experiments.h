@@ -12,8 +12,8 @@
 
 namespace cdsp {
 
-/// Writes those whose arms the comparison has; returns their folders. Throws InputError naming the
-/// file if a run's folder lacks one.
+/// Writes those whose arms the comparison has and removes the others; returns their folders. Throws
+/// InputError naming the file if a run's folder lacks one.
 std::vector<std::filesystem::path> write_experiments(const Comparison& comparison,
                                                      const std::filesystem::path& out);
 

@@ -44,8 +44,8 @@ std::vector<const ComparedRun*> runs_of(const Comparison& comparison, const std:
 
 /// "0.123", with so many decimals; "" if it is not finite.
 std::string cell(double value, int decimals = 3);
-/// "0.123 [0.100, 0.146]"; without an interval the mean alone.
-std::string cell(const Spread& spread, int decimals = 3);
+/// "0.123 [0.100, 0.146]", all times `scale`; without an interval the mean alone.
+std::string cell(const Spread& spread, int decimals = 3, double scale = 1);
 
 /// Routing tables of all layers as CSV rows "KEYS,layer,task,expert_0,...".
 std::string routing_rows(const std::string& keys, const RoutingTable& routing,

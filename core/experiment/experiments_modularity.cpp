@@ -182,8 +182,9 @@ fs::path write_modularity(const Comparison& comparison, const fs::path& out) {
   folder.add_table(separation);
   ShownTable blind;
   blind.title = "At the end, by seed";
-  blind.columns = {"seed",         "separation told", "separation not told", "NMI told",
-                   "NMI not told", "alpha sparsity",  "structural entropy",  "mean rank overlap"};
+  blind.columns = {
+      "seed",         "separation told (bits)", "separation not told (bits)", "NMI told",
+      "NMI not told", "alpha sparsity",         "structural entropy (bits)",  "mean rank overlap"};
   for (const ComparedRun* run : runs) {
     std::vector<std::string> row = {std::to_string(run->seed)};
     for (const char* name : {"separation_index", "blind_separation_index", "nmi", "blind_nmi",

@@ -78,7 +78,7 @@ std::string differences(const Comparison& comparison, ShownTable& shown) {
       table += cells.add(low).add(high).text() + "\n";
       const std::string name = measure;
       if (name == "separation_index" || name == "blind_separation_index" || name == "test_accuracy")
-        row.push_back(cell(difference, name == "test_accuracy" ? 4 : 3));
+        row.push_back(name == "test_accuracy" ? cell(difference, 2, 100) : cell(difference));
     }
     shown.rows.push_back(row);
   }
@@ -88,16 +88,41 @@ std::string differences(const Comparison& comparison, ShownTable& shown) {
 ShownTable arms_table(const Comparison& comparison) {
   ShownTable table;
   table.title = "Arms, mean [95 % interval] over seeds";
-  table.columns = {
-      "arm",           "against cdsp",     "question", "separation told", "separation not told",
-      "test accuracy", "accuracy not told"};
+  table.columns = {"arm",
+                   "against cdsp",
+                   "question",
+                   "separation told (bits)",
+                   "separation not told (bits)",
+                   "test accuracy (%)",
+                   "test accuracy not told (%)"};
   for (const ComparedArm& arm : comparison.arms) {
-    const auto over = [&](const char* measure, int decimals) {
-      return cell(spread_over_seeds(comparison.runs, arm.name, measure), decimals);
+    const auto over = [&](const char* measure, int decimals, double scale) {
+      return cell(spread_over_seeds(comparison.runs, arm.name, measure), decimals, scale);
     };
-    table.rows.push_back({arm.name, changes_of(arm), purpose_of(arm), over("separation_index", 3),
-                          over("blind_separation_index", 3), over("test_accuracy", 4),
-                          over("blind_accuracy", 4)});
+    table.rows.push_back({arm.name, changes_of(arm), purpose_of(arm),
+                          over("separation_index", 3, 1), over("blind_separation_index", 3, 1),
+                          over("test_accuracy", 2, 100), over("blind_accuracy", 2, 100)});
+  }
+  return table;
+}
+
+/// What the networks do before training, and how far training moved them from there.
+ShownTable start_table(const Comparison& comparison) {
+  ShownTable table;
+  table.title = "The same networks before training, and what training added, mean [95 % interval]";
+  table.columns = {"arm", "separation told, untrained", "separation not told, untrained",
+                   "added, told", "added, not told"};
+  for (const ComparedArm& arm : comparison.arms) {
+    const auto over = [&](const std::string& measure) {
+      return seed_values(comparison.runs, arm.name, measure);
+    };
+    const auto added = [&](const std::string& measure) {
+      return cell(
+          spread_of(values_of(paired_differences(over(measure), over("untrained_" + measure)))));
+    };
+    table.rows.push_back({arm.name, cell(spread_of(values_of(over("untrained_separation_index")))),
+                          cell(spread_of(values_of(over("untrained_blind_separation_index")))),
+                          added("separation_index"), added("blind_separation_index")});
   }
   return table;
 }
@@ -128,7 +153,8 @@ fs::path write_necessity(const Comparison& comparison, const fs::path& out) {
   folder.set_arms(arms);
   ShownTable shown;
   shown.title = "CDSP minus the arm at the same seeds, mean [95 % interval]";
-  shown.columns = {"arm", "separation told", "separation not told", "test accuracy"};
+  shown.columns = {"arm", "separation told (bits)", "separation not told (bits)",
+                   "test accuracy (points)"};
   folder.add_csv("arms.csv", by_run(comparison), "the measures of layer 0 and accuracies by run");
   folder.add_csv("differences.csv", differences(comparison, shown),
                  "CDSP minus the arm over the seeds that both have, with Student's 95 % interval");
@@ -136,6 +162,7 @@ fs::path write_necessity(const Comparison& comparison, const fs::path& out) {
                  "share of each task's expert selections, told the task and not told");
   folder.add_table(arms_table(comparison));
   folder.add_table(shown);
+  folder.add_table(start_table(comparison));
   const ShownTable missing = missing_table(comparison);
   if (!missing.rows.empty()) folder.add_table(missing);
   return folder.write(out, comparison);

@@ -109,9 +109,9 @@ ShownTable summary_table(const Comparison& comparison) {
     }
   }
   add("NMI of task and expert", "nmi");
-  table.rows.push_back({"test accuracy",
-                        cell(spread_over_seeds(comparison.runs, kArm, "test_accuracy"), 4),
-                        cell(spread_over_seeds(comparison.runs, kArm, "blind_accuracy"), 4)});
+  table.rows.push_back({"test accuracy (%)",
+                        cell(spread_over_seeds(comparison.runs, kArm, "test_accuracy"), 2, 100),
+                        cell(spread_over_seeds(comparison.runs, kArm, "blind_accuracy"), 2, 100)});
   return table;
 }
 

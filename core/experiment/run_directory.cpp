@@ -51,6 +51,18 @@ int take_lock(const fs::path& folder) {
   }
 }
 
+RunMaker maker_of(const nlohmann::json& run) {
+  const nlohmann::json software = run.value("software", nlohmann::json::object());
+  RunMaker maker;
+  maker.cdsp = software.value("cdsp", "");
+  maker.commit = software.value("git_commit", "");
+  maker.libtorch = software.value("libtorch", "");
+  const auto device = run.at("device").get<std::string>();
+  maker.device = device.substr(0, device.find(':'));
+  maker.engine = run.value("engine", "");
+  return maker;
+}
+
 }  // namespace
 
 RunDirectory::RunDirectory(fs::path path, Mode mode)
@@ -137,6 +149,7 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["epochs"] = record.epochs;
   json["parameters"] = record.parameters;
   json["device"] = record.device;
+  json["engine"] = record.engine;
   json["threads"] = record.threads;
   json["config_fingerprint"] = config_fingerprint(config);
   json["data_fingerprint"] = record.data_fingerprint;
@@ -147,6 +160,16 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["peak_memory_bytes"] = peak_memory_bytes();
   for (const auto& [name, value] : runtime_facts()) json["software"][name] = value;
   write_file_atomically(directory.file("run.json"), json.dump(2) + "\n");
+}
+
+RunMaker this_program() {
+  RunMaker maker;
+  for (const auto& [name, value] : runtime_facts()) {
+    if (name == "cdsp") maker.cdsp = value;
+    if (name == "git_commit") maker.commit = value;
+    if (name == "libtorch") maker.libtorch = value;
+  }
+  return maker;
 }
 
 std::optional<RunRecord> read_run_record(const fs::path& directory) {
@@ -165,6 +188,8 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
     json.at("device").get_to(record.device);
     json.at("threads").get_to(record.threads);
     json.at("data_fingerprint").get_to(record.data_fingerprint);
+    record.engine = json.value("engine", record.engine);
+    record.maker = maker_of(json);
     record.config_fingerprint = json.value("config_fingerprint", record.config_fingerprint);
     record.results_version = json.value("results_version", record.results_version);
     return record;

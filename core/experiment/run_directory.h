@@ -47,6 +47,13 @@ class RunDirectory {
   bool kept_ = false;
 };
 
+/// The program that made a run, as far as its run.json says: empty where it does not.
+struct RunMaker {
+  std::string cdsp, commit, libtorch;  // versions, and the git commit
+  std::string device;                  // "cpu", "cuda": the kind, without a number
+  std::string engine;                  // "fused", "reference"
+};
+
 /// run.json: written when a run starts, at every checkpoint and when it ends.
 struct RunRecord {
   std::string status = "running";  // running | finished | interrupted | failed
@@ -56,14 +63,18 @@ struct RunRecord {
   int64_t resumed = 0;             // how often
   int64_t steps = 0, epochs = 0;
   int64_t parameters = 0;
-  std::string device;
+  std::string device, engine;
   int64_t threads = 0;
   std::string data_fingerprint;
   /// Written by write_run_record from the config and this program; empty and 1 where a run.json of
   /// before does not have them.
   std::string config_fingerprint;
   int64_t results_version = 1;
+  RunMaker maker;  // of reading; writing takes this program, and device and engine of above
 };
+
+/// This program, without a device.
+RunMaker this_program();
 
 void write_run_record(const RunDirectory& directory, const Config& config, const RunRecord& record);
 /// Empty if there is no run.json. Throws InputError if it is not what write_run_record writes.

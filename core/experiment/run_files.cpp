@@ -11,6 +11,7 @@
 #include "eval/routing_measures.h"
 #include "eval/topology_measures.h"
 #include "model/topology.h"
+#include "train/trainer.h"
 
 namespace cdsp {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/csv.h"
 #include "config/config.h"
-#include "eval/evaluate.h"
+#include "eval/evaluation.h"
 #include "experiment/run_directory.h"
 #include "experiment/train_run.h"
 

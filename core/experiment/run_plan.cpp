@@ -10,12 +10,17 @@
 #include "data/sampler.h"
 #include "experiment/blind_eval.h"
 #include "experiment/fingerprint.h"
+#include "train/runtime.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr int kDeepestRun = 3;  // FROM/anything/ARM/seed_S
+/// An image costs a step about three times what it costs an evaluation: there is no way back.
+constexpr double kStepOverEvaluation = 3.0;
+constexpr double kProtocolsAtEnd = 2.0;  // told and not told
+constexpr double kSecondsOfPace = 20.0;  // a pace seen for less says little
 
 /// A run that --from names or holds.
 struct GivenRun {
@@ -111,6 +116,47 @@ void use_given_runs(std::vector<PlannedRun>& runs, std::vector<GivenRun>& given,
   }
 }
 
+/// Who made a run, and the words for it.
+struct Made {
+  std::string what;
+  RunMaker maker;
+};
+
+std::vector<Made> makers_of(const std::vector<PlannedRun>& runs) {
+  std::vector<Made> makers;
+  for (const PlannedRun& run : runs) {
+    if (run.maker) makers.push_back({run.folder.string() + " holds a run", *run.maker});
+    if (run.state == RunState::kFinished) continue;
+    RunMaker here = this_program();
+    here.device = resolve_device(run.config.train.device).is_cpu() ? "cpu" : "cuda";
+    makers.push_back({run.name() + " is to be trained", here});
+  }
+  return makers;
+}
+
+void reject_mixed_makers(const std::vector<PlannedRun>& runs) {
+  const std::vector<Made> makers = makers_of(runs);
+  struct Fact {
+    const char* how;
+    std::string RunMaker::*value;
+  };
+  for (const Fact& fact : {Fact{"by cdsp ", &RunMaker::cdsp},
+                           {"with LibTorch ", &RunMaker::libtorch},
+                           {"on ", &RunMaker::device}}) {
+    const Made* first = nullptr;
+    for (const Made& made : makers) {
+      const std::string& value = made.maker.*fact.value;
+      if (value.empty()) continue;
+      if (first == nullptr) first = &made;
+      if (value == first->maker.*fact.value) continue;
+      throw InputError(made.what + " " + fact.how + value + ", " + first->what + " " + fact.how +
+                       first->maker.*fact.value +
+                       "; versions and kinds of device are never mixed: choose another --out, or "
+                       "remove one of them");
+    }
+  }
+}
+
 int64_t steps_of(const Config& config, int64_t epoch_size) {
   const int64_t batch = config.train.batch_size;
   const int64_t steps = (epoch_size + batch - 1) / batch * config.train.epochs;
@@ -180,6 +226,7 @@ RunPlan plan_runs(const RunRequest& request) {
   plan.data = load_dataset(request.arms.front().config);
   for (const SuiteArm& arm : request.arms) {
     const int64_t epoch_size = Sampler(arm.config, plan.data.train).epoch_size();
+    const int64_t batch = arm.config.train.batch_size;
     for (const uint64_t seed : request.seeds) {
       PlannedRun run;
       run.arm = arm.name;
@@ -188,6 +235,9 @@ RunPlan plan_runs(const RunRequest& request) {
       run.folder = request.out / arm.name / ("seed_" + std::to_string(seed));
       run.state = inspect_run(run.folder, run.config, plan.data.fingerprint);
       run.total_steps = steps_of(run.config, epoch_size);
+      run.steps_per_epoch = (epoch_size + batch - 1) / batch;
+      run.evaluation_steps = static_cast<double>(plan.data.test.size()) /
+                             (kStepOverEvaluation * static_cast<double>(batch));
       plan.runs.push_back(std::move(run));
     }
   }
@@ -198,9 +248,11 @@ RunPlan plan_runs(const RunRequest& request) {
     if (const auto record = read_run_record(run.folder)) {
       run.steps_done = record->steps;
       run.wall_seconds = record->wall_seconds;
+      run.maker = record->maker;
     }
     run.judged = run.state == RunState::kFinished && is_judged(run.folder, plan.data);
   }
+  reject_mixed_makers(plan.runs);
   return plan;
 }
 
@@ -219,13 +271,27 @@ std::optional<double> seconds_per_step(const std::vector<PlannedRun>& runs,
   return std::nullopt;
 }
 
-std::optional<double> estimated_seconds(const std::vector<PlannedRun>& runs, int64_t jobs) {
+std::optional<double> pace_seen(const PlannedRun& run, int64_t first, int64_t last,
+                                double seconds) {
+  if (last <= first || seconds < kSecondsOfPace) return std::nullopt;
+  const auto steps = static_cast<double>(last - first);
+  if (run.steps_per_epoch <= 0) return seconds / steps;
+  const int64_t whole_epochs = last / run.steps_per_epoch - first / run.steps_per_epoch;
+  const auto epochs = static_cast<double>(whole_epochs);
+  const double share = run.evaluation_steps / static_cast<double>(run.steps_per_epoch);
+  return seconds / (steps + epochs * run.evaluation_steps) * (1.0 + share);
+}
+
+std::optional<double> estimated_seconds(const std::vector<PlannedRun>& runs, int64_t jobs,
+                                        std::optional<double> evaluation_seconds) {
   double total = 0, longest = 0;
   for (const PlannedRun& run : runs) {
-    if (run.state == RunState::kFinished) continue;
+    if (run.complete()) continue;
     const auto step = seconds_per_step(runs, run.arm);
     if (!step) return std::nullopt;
-    const double seconds = *step * static_cast<double>(run.total_steps - run.steps_done);
+    double seconds = evaluation_seconds.value_or(*step * kProtocolsAtEnd * run.evaluation_steps);
+    if (run.state != RunState::kFinished)
+      seconds += *step * static_cast<double>(run.total_steps - run.steps_done);
     total += seconds;
     longest = std::max(longest, seconds);
   }

@@ -4,10 +4,10 @@
 #include <charconv>
 #include <chrono>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 #include <thread>
-
-#include <ATen/core/Tensor.h>
+#include <utility>
 
 #include "base/error.h"
 #include "train/runtime.h"
@@ -21,6 +21,7 @@ using Phase = RunStatus::Phase;
 constexpr auto kBetweenPolls = std::chrono::milliseconds(20);
 constexpr double kSecondsBetweenLooks = 0.5;  // at the files of the runs at work
 constexpr size_t kAccuracyColumn = 8;         // of metrics.csv; the first is the step
+constexpr double kCdspCost = 1.5;             // of a step, roughly, where a baseline's is 1
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -59,6 +60,25 @@ void look_at_metrics(const fs::path& run, RunStatus& status) {
   }
 }
 
+/// The order to start the runs in: seed by seed, so that what was done before a stop can be
+/// compared; of a seed the longest first, so that no core waits at the end for one that began last.
+std::vector<size_t> starting_order(const std::vector<PlannedRun>& runs) {
+  std::vector<uint64_t> seeds;  // in the order of the plan
+  std::vector<std::pair<size_t, double>> keys;
+  for (const PlannedRun& run : runs) {
+    auto place = std::find(seeds.begin(), seeds.end(), run.config.seed);
+    if (place == seeds.end()) place = seeds.insert(seeds.end(), run.config.seed);
+    const double cost = run.config.variant == Variant::kCdsp ? kCdspCost : 1.0;
+    keys.emplace_back(place - seeds.begin(),
+                      -cost * static_cast<double>(run.total_steps - run.steps_done));
+  }
+  std::vector<size_t> order(runs.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return keys[a] < keys[b]; });
+  return order;
+}
+
 class Queue {
  public:
   Queue(std::vector<PlannedRun>& runs, const QueueOptions& options, const RunLauncher& launcher,
@@ -67,6 +87,7 @@ class Queue {
         options_(options),
         launcher_(launcher),
         observer_(observer),
+        order_(starting_order(runs)),
         work_(runs.size()),
         state_{runs, std::vector<RunStatus>(runs.size()), 1, 1, 0.0, std::nullopt} {
     const JobShare share = share_cores(runs, options.jobs, cores_of_this_process());
@@ -101,6 +122,8 @@ class Queue {
     std::unique_ptr<StageAtWork> stage;
     double start = 0;
     int64_t first_step = 0;
+    double seen_at = 0;     // when it was first seen to have made a step: it has to start, too
+    int64_t seen_step = 0;  // and which
   };
 
   int stop_signal() const { return options_.stop == nullptr ? 0 : options_.stop->load(); }
@@ -110,7 +133,7 @@ class Queue {
   }
 
   size_t next_waiting() const {
-    for (size_t i = 0; i < runs_.size(); ++i) {
+    for (const size_t i : order_) {
       if (state_.status[i].phase == Phase::kWaiting) return i;
     }
     return runs_.size();
@@ -152,6 +175,7 @@ class Queue {
   void begin_stage(size_t i, RunStage stage) {
     work_[i].start = now();
     work_[i].first_step = runs_[i].steps_done;
+    work_[i].seen_at = 0;
     set_phase(i, stage == RunStage::kTrain ? Phase::kTraining : Phase::kEvaluating);
     work_[i].stage = launcher_(runs_[i], stage, state_.threads);
   }
@@ -167,6 +191,8 @@ class Queue {
     }
     if (!trained) {
       runs_[i].judged = true;
+      evaluation_seconds_ += now() - work_[i].start;
+      ++evaluations_;
       set_phase(i, Phase::kDone);
       return;
     }
@@ -187,6 +213,11 @@ class Queue {
     for (size_t i = 0; i < runs_.size(); ++i) {
       if (work_[i].stage && state_.status[i].phase == Phase::kTraining)
         look_at_metrics(runs_[i].folder, state_.status[i]);
+      Work& work = work_[i];
+      if (work.stage && work.seen_at == 0 && state_.status[i].step > work.first_step) {
+        work.seen_at = time;
+        work.seen_step = state_.status[i].step;
+      }
     }
     state_.seconds = time - start_;
     state_.seconds_left = seconds_left(time);
@@ -197,12 +228,19 @@ class Queue {
   std::optional<double> seconds_left(double time) const {
     std::vector<PlannedRun> runs = runs_;
     for (size_t i = 0; i < runs.size(); ++i) {
-      if (!work_[i].stage || state_.status[i].phase != Phase::kTraining) continue;
-      if (state_.status[i].step <= work_[i].first_step) continue;
-      runs[i].steps_done = state_.status[i].step;
-      runs[i].wall_seconds += time - work_[i].start;
+      const Work& work = work_[i];
+      if (!work.stage || state_.status[i].phase != Phase::kTraining || work.seen_at == 0) continue;
+      const int64_t step = state_.status[i].step;
+      const auto pace = pace_seen(runs[i], work.seen_step, step, time - work.seen_at);
+      if (!pace) continue;
+      runs[i].steps_done = step;
+      runs[i].wall_seconds += *pace * static_cast<double>(step - work.first_step);
     }
-    return estimated_seconds(runs, state_.jobs);
+    std::optional<double> evaluation;
+    if (evaluations_ > 0) evaluation = evaluation_seconds_ / static_cast<double>(evaluations_);
+    auto seconds = estimated_seconds(runs, state_.jobs, evaluation);
+    if (seconds && options_.seconds_after) *seconds += options_.seconds_after(runs);
+    return seconds;
   }
 
   void report_failures() const {
@@ -224,9 +262,12 @@ class Queue {
   const QueueOptions& options_;
   const RunLauncher& launcher_;
   QueueObserver& observer_;
+  std::vector<size_t> order_;
   std::vector<Work> work_;
   QueueState state_;
   double start_ = 0, last_look_ = 0;
+  double evaluation_seconds_ = 0;  // of so many evaluations at the end of a run
+  int64_t evaluations_ = 0;
   bool stop_passed_on_ = false;
   bool all_input_errors_ = true;
 };

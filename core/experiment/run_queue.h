@@ -53,7 +53,7 @@ struct QueueState {
   std::vector<RunStatus> status;
   int64_t jobs = 1, threads = 1;       // runs side by side, threads of each
   double seconds = 0;                  // since the start
-  std::optional<double> seconds_left;  // once a step has been timed
+  std::optional<double> seconds_left;  // to the very end, once a run has been timed long enough
 };
 
 /// How the work shows itself. The defaults show nothing.
@@ -67,13 +67,17 @@ class QueueObserver {
   virtual void on_time(const QueueState&) {}
   /// After the last run: whether it was stopped or failed shows in the phases.
   virtual void on_end(const QueueState&) {}
-  /// What is done once the runs are there, as a share from 0 to 1.
+  /// What is done once the runs are there, as a share from 0 to 1: the same networks before their
+  /// first step are evaluated, then the yardstick is trained.
+  virtual void on_untrained(double /*share*/) {}
   virtual void on_yardstick(double /*share*/) {}
 };
 
 struct QueueOptions {
   int64_t jobs = 0;  // 0 = as many as suit the cores and the runs left
   const std::atomic<int>* stop = nullptr;
+  /// Seconds that the caller will need once the runs are there, for the time left.
+  std::function<double(const std::vector<PlannedRun>&)> seconds_after = {};
 };
 
 /// Jobs and the threads of each: with jobs = 0 a run for every core with one thread each where

@@ -33,4 +33,22 @@ fs::path epoch_table(const fs::path& folder, int64_t epoch) {
   return folder / name;
 }
 
+std::optional<fs::path> missing_file_of_run(const fs::path& run, const Config& config) {
+  std::vector<fs::path> files = {run / "summary.json", run / "metrics.csv", run / "epochs.csv"};
+  if (fs::exists(files.back())) {
+    for (const double number : CsvTable(files.back()).numbers("epoch")) {
+      const auto epoch = static_cast<int64_t>(number);
+      files.push_back(epoch_table(run / "routing", epoch));
+      files.push_back(epoch_table(run / "routing", epoch).replace_extension(".json"));
+      if (config.variant != Variant::kCdsp) continue;
+      files.push_back(epoch_table(run / "topology", epoch));
+      files.push_back(epoch_table(run / "conflict", epoch));
+    }
+  }
+  for (const fs::path& file : files) {
+    if (!fs::exists(file)) return file;
+  }
+  return std::nullopt;
+}
+
 }  // namespace cdsp

@@ -146,6 +146,33 @@ bool arm_stands_before(const std::string& a, const std::string& b) {
   return place_a != place_b ? place_a < place_b : a < b;
 }
 
+std::vector<SuiteArm> chosen_arms(const Suite& suite, const std::vector<std::string>& names) {
+  std::string there;
+  for (const SuiteArm& arm : suite.arms) there += (there.empty() ? "" : ", ") + arm.name;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(i))
+      throw InputError("--arms: " + names[i] + " stands there twice");
+    const bool known = std::any_of(suite.arms.begin(), suite.arms.end(),
+                                   [&](const SuiteArm& arm) { return arm.name == names[i]; });
+    if (!known)
+      throw InputError("--arms: " + suite.name + " has no arm '" + names[i] + "'; it has " + there);
+  }
+  std::vector<SuiteArm> chosen;
+  for (const SuiteArm& arm : suite.arms) {
+    if (std::find(names.begin(), names.end(), arm.name) != names.end()) chosen.push_back(arm);
+  }
+  return chosen;
+}
+
+fs::path suite_with_controls(const fs::path& suite) {
+  if (!fs::is_directory(suite)) return suite;
+  fs::path folder = suite.lexically_normal();
+  if (folder.filename().empty()) folder = folder.parent_path();
+  const fs::path controls = folder.parent_path() / (folder.filename().string() + "-controls.yaml");
+  return fs::is_regular_file(controls) ? controls : fs::path();
+}
+
 void reject_seed_overrides(const std::vector<std::string>& overrides) {
   for (const std::string& text : overrides) {
     const size_t first = text.find_first_not_of(' ');

@@ -40,6 +40,14 @@ bool arm_stands_before(const std::string& a, const std::string& b);
 /// variant, a folder lacks a standard arm, or the arms do not share their data.
 Suite load_suite(const std::filesystem::path& suite, const std::vector<std::string>& overrides);
 
+/// The named arms of a suite, in its order. Throws InputError naming the arms that there are for a
+/// name that is none of them, or that stands there twice.
+std::vector<SuiteArm> chosen_arms(const Suite& suite, const std::vector<std::string>& names);
+
+/// Where the controls of a suite are: DIR-controls.yaml beside a folder DIR, a suite file itself;
+/// empty if there is no such file.
+std::filesystem::path suite_with_controls(const std::filesystem::path& suite);
+
 /// Throws InputError unless all arms agree in every key that decides which images there are.
 void require_same_data(const std::vector<SuiteArm>& arms);
 

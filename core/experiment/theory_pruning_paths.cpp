@@ -1,4 +1,5 @@
 // Counting paths: the shares that Theorem 1 is judged by.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -44,6 +45,14 @@ PruningShares shares_of(Simulation simulate, const LinkDynamics& dynamics, LinkO
     shares.below_hundredth[time] /= paths;
     if (!shares.half_time && shares.below_tenth[time] >= 0.5) shares.half_time = shares.steps[time];
   }
+  const auto mean_of = [&](size_t first, size_t last) {
+    double sum = 0.0;
+    for (size_t time = first; time < last; ++time) sum += shares.below_hundredth[time];
+    return sum / static_cast<double>(last - first);
+  };
+  if (records >= 8) {
+    shares.rising = mean_of(3 * records / 4, records) > mean_of(records / 2, 3 * records / 4);
+  }
   return shares;
 }
 
@@ -57,6 +66,43 @@ PruningShares pruning_shares(const LinkDynamics& dynamics, LinkOptimizer optimiz
 PruningShares pair_pruning_shares(const LinkDynamics& dynamics, LinkOptimizer optimizer,
                                   const PathPlan& plan) {
   return shares_of(simulate_pairs, dynamics, optimizer, plan);
+}
+
+NoiselessFlow noiseless_flow(LinkDynamics dynamics, LinkOptimizer optimizer, bool in_pairs) {
+  constexpr int64_t kLongest = 1000000;
+  dynamics.noise = 0.0;
+  PathPlan plan;
+  plan.paths = in_pairs ? 2 : 1;
+  plan.every = 10;
+  plan.initial_deviation = 0.0;
+  NoiselessFlow flow;
+  // Most flows cross, or rest, within far fewer steps than the slowest needs.
+  for (plan.steps = 10000; !flow.crossing && plan.steps <= kLongest; plan.steps *= 10) {
+    (in_pairs ? simulate_pairs : simulate_paths)(dynamics, optimizer, plan,
+                                                 [&](int64_t path, int64_t record, double alpha) {
+                                                   if (path > 0) return;
+                                                   flow.p_at_end = sigmoid(alpha);
+                                                   if (!flow.crossing && flow.p_at_end < 0.01)
+                                                     flow.crossing = record * plan.every;
+                                                 });
+  }
+  return flow;
+}
+
+int64_t pruning_horizon(const NoiselessFlow& flow) {
+  constexpr int64_t kShortest = 2000, kLongest = 40000, kRounded = 1000;
+  if (!flow.crossing || *flow.crossing > kLongest) return kShortest;
+  const int64_t wanted = (3 * *flow.crossing + kRounded - 1) / kRounded * kRounded;
+  return std::min(kLongest, std::max(kShortest, wanted));
+}
+
+std::optional<bool> nearly_all_pruned(const PruningShares& shares, const NoiselessFlow& flow) {
+  constexpr double kPruned = 0.99;
+  if (shares.below_hundredth.back() >= kPruned) return true;
+  if (!flow.crossing) return false;
+  const bool too_short = shares.steps.back() < static_cast<double>(*flow.crossing);
+  if (too_short || shares.rising) return std::nullopt;
+  return false;
 }
 
 double raised_below(const LinkDynamics& dynamics) {

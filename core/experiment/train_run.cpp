@@ -6,10 +6,12 @@
 #include "base/atomic_file.h"
 #include "base/csv.h"
 #include "base/error.h"
+#include "eval/evaluate.h"
 #include "experiment/run_directory.h"
 #include "experiment/run_files.h"
 #include "train/checkpoint.h"
 #include "train/runtime.h"
+#include "train/trainer.h"
 
 namespace cdsp {
 namespace fs = std::filesystem;
@@ -42,6 +44,7 @@ class Run {
     record_.start = utc_now();
     record_.parameters = trainer_.network().parameters().count();
     record_.device = device_.str();
+    record_.engine = name_of(trainer_.network().engine());
     record_.threads = threads_;
     record_.data_fingerprint = data.fingerprint;
     if (options.resume) {

@@ -9,11 +9,12 @@
 
 #include "config/config.h"
 #include "data/dataset.h"
-#include "eval/evaluate.h"
-#include "train/metrics.h"
-#include "train/trainer.h"
+#include "eval/evaluation.h"
+#include "train/step_metrics.h"
 
 namespace cdsp {
+
+class Trainer;
 
 /// What an epoch came to; one row of epochs.csv.
 struct EpochRecord {

@@ -5,6 +5,7 @@
 
 #include "kernels/expert_grouping.h"
 #include "kernels/gradient_sink.h"
+#include "kernels/tile_sizes.h"
 
 namespace cdsp {
 namespace {
@@ -63,15 +64,20 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
 
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
-                      const std::shared_ptr<ExpertGradients>& gradients, Engine engine) {
-  if (uses_block_programs(engine, x.device())) {
-    return cdsp_layer_cuda(x, routing, u, v, gate, mask, gradients);
-  }
+                      const std::shared_ptr<ExpertGradients>& gradients, Engine engine,
+                      const at::Tensor& residual) {
   if (engine == Engine::kFused && x.device().is_cpu()) {
-    return cdsp_layer_cpu(x, routing, u, v, gate, mask, gradients);
+    const CdspLayerInputs in{residual, x, routing, u, v, gate, mask};
+    const int64_t rank = mask[0].ne(0).sum().item<int64_t>();
+    return grouping_pays(routing.indices.size(1), rank, mask.size(1))
+               ? cdsp_layer_grouped_cpu(in, gradients)
+               : cdsp_layer_dense_cpu(in, gradients);
   }
-  return CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
-                          c10::make_intrusive<GradientSink>(gradients));
+  const at::Tensor y = uses_block_programs(engine, x.device())
+                           ? cdsp_layer_cuda(x, routing, u, v, gate, mask, gradients)
+                           : CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
+                                              c10::make_intrusive<GradientSink>(gradients));
+  return residual.defined() ? residual + y : y;
 }
 
 }  // namespace cdsp

@@ -30,18 +30,26 @@ struct ExpertGradients {
 };
 
 /// x [T, d], routing of the same T tokens, u [d, D], v [D, d], gate [N], mask [N, D] of the same
-/// dtype. Returns Y [T, d]. Differentiable in x, routing.weights, u, v and gate. If `gradients` is
-/// given, the backward pass fills it.
+/// dtype. Returns Y [T, d], or residual + Y where a residual [T, d] is given. Differentiable in x,
+/// routing.weights, u, v, gate and residual. If `gradients` is given, the backward pass fills it.
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients = nullptr,
-                      Engine engine = Engine::kReference);
+                      Engine engine = Engine::kReference, const at::Tensor& residual = {});
 
-/// Engine::kFused on the host: forward and backward in tiles of tokens, per-expert gradients from
-/// each expert's own tokens over its selected columns only.
-at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
-                          const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
-                          const std::shared_ptr<ExpertGradients>& gradients);
+/// The same, for the two forms of Engine::kFused on the host.
+struct CdspLayerInputs {
+  const at::Tensor &residual, &x;  // residual may be undefined
+  const Routing& routing;
+  const at::Tensor &u, &v, &gate, &mask;
+};
+
+/// The dense form in tiles of tokens; per-expert gradients from each expert's own tokens.
+at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
+                                const std::shared_ptr<ExpertGradients>& gradients);
+/// Everything by expert: fewer products where k r < D or so.
+at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
+                                  const std::shared_ptr<ExpertGradients>& gradients);
 
 /// LibTorch's matrix products and the block programs of cdsp_layer_blocks.h between them, on a GPU
 /// or emulated.

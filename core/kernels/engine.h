@@ -16,6 +16,19 @@ namespace cdsp {
 
 enum class Engine { kReference, kFused, kEmulated };
 
+/// As `train.engine` spells it.
+inline const char* name_of(Engine engine) {
+  switch (engine) {
+    case Engine::kFused:
+      return "fused";
+    case Engine::kEmulated:
+      return "emulated";
+    case Engine::kReference:
+      break;
+  }
+  return "reference";
+}
+
 /// Whether an operation on this device's tensors is computed by block programs.
 inline bool uses_block_programs(Engine engine, c10::Device device) {
   return engine == Engine::kEmulated || (engine == Engine::kFused && device.is_cuda());

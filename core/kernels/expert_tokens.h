@@ -14,8 +14,8 @@ struct TokenStretch {
 
 struct ExpertTokens {
   /// indices [tokens, k]. Stretches are at most `longest` tokens, in the order of the experts.
-  ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts, int64_t longest)
-      : top_k(k) {
+  ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts,
+               int64_t longest) {
     std::vector<int64_t> first(static_cast<size_t>(experts) + 1, 0);
     for (int64_t p = 0; p < tokens * k; ++p) ++first[static_cast<size_t>(indices[p]) + 1];
     for (size_t e = 1; e < first.size(); ++e) first[e] += first[e - 1];
@@ -26,14 +26,24 @@ struct ExpertTokens {
       }
     }
     pair.resize(static_cast<size_t>(tokens * k));
-    for (int64_t p = 0; p < tokens * k; ++p) {
-      pair[static_cast<size_t>(first[static_cast<size_t>(indices[p])]++)] = p;
+    token_of_pair.resize(pair.size());
+    position_of_pair.resize(pair.size());
+    for (int64_t token = 0; token < tokens; ++token) {
+      for (int64_t p = token * k; p < (token + 1) * k; ++p) {
+        const auto position = static_cast<size_t>(first[static_cast<size_t>(indices[p])]++);
+        pair[position] = p;
+        token_of_pair[position] = token;
+        position_of_pair[static_cast<size_t>(p)] = static_cast<int64_t>(position);
+      }
     }
   }
-  int64_t token(int64_t position) const { return pair[static_cast<size_t>(position)] / top_k; }
+  /// Tokens of the positions from `position` on.
+  const int64_t* tokens_from(int64_t position) const { return token_of_pair.data() + position; }
+  int64_t token(int64_t position) const { return token_of_pair[static_cast<size_t>(position)]; }
 
-  int64_t top_k;
-  std::vector<int64_t> pair;  // token * k + slot, grouped by expert, tokens ascending
+  std::vector<int64_t> pair;              // token * k + slot, grouped by expert, tokens ascending
+  std::vector<int64_t> token_of_pair;     // in the same order
+  std::vector<int64_t> position_of_pair;  // where token * k + slot stands in that order
   std::vector<TokenStretch> stretches;
 };
 

@@ -11,12 +11,10 @@ namespace cdsp {
 
 inline constexpr double kRmsNormEpsilon = 1e-6;
 
-/// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device.
+/// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device. The host's
+/// fused engine norms inside its larger pieces (attention_block_cpu and others) and not here.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight,
                     Engine engine = Engine::kReference);
-
-/// Engine::kFused on the host: one pass forward, one backward.
-at::Tensor rms_norm_cpu(const at::Tensor& x, const at::Tensor& weight);
 
 /// The block programs of rms_norm_blocks.h, on a GPU or emulated.
 at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight);

@@ -11,8 +11,6 @@ at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_hea
                             const at::Tensor& turns, const at::Tensor& future, Engine engine) {
   if (uses_block_programs(engine, qkv.device()))
     return rotary_attention_cuda(qkv, heads, kv_heads, turns);
-  if (engine == Engine::kFused && qkv.device().is_cpu())
-    return rotary_attention_cpu(qkv, heads, kv_heads, turns);
   const int64_t batch = qkv.size(0), positions = qkv.size(1),
                 d_head = qkv.size(2) / (heads + 2 * kv_heads);
   const auto take = [&](int64_t first_head, int64_t count) {

@@ -11,14 +11,11 @@ namespace cdsp {
 
 /// qkv [batch, positions, (heads + 2 kv_heads) * d_head], heads of q first, then k, then v;
 /// turns as rotary_turns() makes them, future as causal_mask() does.
-/// Returns [batch, positions, heads * d_head]. Differentiable in qkv.
+/// Returns [batch, positions, heads * d_head]. Differentiable in qkv. The host's fused engine has
+/// it inside attention_block_cpu.
 at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
                             const at::Tensor& turns, const at::Tensor& future,
                             Engine engine = Engine::kReference);
-
-/// Engine::kFused on the host: an image at a time, everything in the caches.
-at::Tensor rotary_attention_cpu(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
-                                const at::Tensor& turns);
 
 /// The block programs of rotary_attention_blocks.h, on a GPU or emulated. Throws InputError if
 /// d_head is more than kWidestCudaHead.

@@ -8,10 +8,20 @@ namespace CDSP_SIMD {
 // The functions of the vector maths library (libmvec, part of glibc) that loops below turn into.
 inline float exponential(float x) { return expf(x); }
 inline double exponential(double x) { return exp(x); }
+inline float logarithm(float x) { return logf(x); }
+inline double logarithm(double x) { return log(x); }
+inline float square_root(float x) { return __builtin_sqrtf(x); }
+inline double square_root(double x) { return __builtin_sqrt(x); }
 
 template <typename T>
 inline T sigmoid(T z) {
   return T(1) / (T(1) + exponential(-z));
+}
+
+template <typename T>
+void silu(int64_t n, const T* __restrict z, T* __restrict out) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = z[i] * sigmoid(z[i]);
 }
 
 template <typename T>
@@ -33,6 +43,31 @@ void silu_backward(int64_t n, const T* __restrict z, const T* __restrict upstrea
 }
 
 template <typename T>
+T scaled_silu_backward(int64_t n, T factor, const T* __restrict z, T* __restrict hidden,
+                       T* __restrict d_z) {
+  T inner = 0;
+#pragma omp simd reduction(+ : inner)
+  for (int64_t i = 0; i < n; ++i) {
+    const T s = sigmoid(z[i]);
+    const T value = z[i] * s;
+    hidden[i] = value;
+    inner += d_z[i] * value;
+    d_z[i] *= factor * (s + value * (T(1) - s));
+  }
+  return inner;
+}
+
+template <typename T>
+void gather_rows(int64_t rows, int64_t d, const int64_t* __restrict index, const T* __restrict from,
+                 T* __restrict to) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* __restrict row = from + index[i] * d;
+#pragma omp simd
+    for (int64_t c = 0; c < d; ++c) to[i * d + c] = row[c];
+  }
+}
+
+template <typename T>
 void multiply(int64_t n, const T* __restrict a, const T* __restrict b, T* __restrict out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
@@ -45,7 +80,7 @@ void add_scaled(int64_t n, T factor, const T* __restrict a, T* __restrict out) {
 }
 
 template <typename T>
-void scale(int64_t n, T factor, const T* __restrict a, T* __restrict out) {
+void scale(int64_t n, T factor, const T* a, T* out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = factor * a[i];
 }
@@ -61,107 +96,113 @@ T dot(int64_t n, const T* __restrict a, const T* __restrict b) {
 template <typename T>
 T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
            T* __restrict y) {
-  const T r = T(1) / __builtin_sqrt(dot(d, x, x) / static_cast<T>(d) + epsilon);
+  const T r = T(1) / square_root(dot(d, x, x) / static_cast<T>(d) + epsilon);
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) y[i] = x[i] * r * weight[i];
   return r;
 }
 
 template <typename T>
-void rms_norm_backward(int64_t d, const T* __restrict x, const T* __restrict weight, T r,
-                       const T* __restrict upstream, T* __restrict d_x, T* __restrict d_weight) {
-  T inner = 0;
-#pragma omp simd reduction(+ : inner)
-  for (int64_t i = 0; i < d; ++i) inner += upstream[i] * weight[i] * x[i];
+void rms_norm_backward(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
+                       const T* __restrict upstream, bool add, T* __restrict d_x,
+                       T* __restrict d_weight) {
+  T square = 0, inner = 0;
+#pragma omp simd reduction(+ : square, inner)
+  for (int64_t i = 0; i < d; ++i) {
+    square += x[i] * x[i];
+    inner += upstream[i] * weight[i] * x[i];
+  }
+  const T r = T(1) / square_root(square / static_cast<T>(d) + epsilon);
   const T pull = inner * r * r * r / static_cast<T>(d);
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
-    d_x[i] = upstream[i] * weight[i] * r - x[i] * pull;
+    const T slope = upstream[i] * weight[i] * r - x[i] * pull;
+    d_x[i] = (add ? d_x[i] : T(0)) + slope;
     d_weight[i] += upstream[i] * x[i] * r;
   }
 }
 
 template <typename T>
-void rotate(int64_t d_head, const T* __restrict turns, T sign, const T* __restrict x,
-            T* __restrict out) {
-  for (int64_t i = 0; i < d_head; i += 2) {
-    const T even = x[i], odd = x[i + 1], cosine = turns[i], sine = sign * turns[i + 1];
-    out[i] = even * cosine - odd * sine;
-    out[i + 1] = even * sine + odd * cosine;
-  }
-}
-
-template <typename T, int64_t kWidth>
-inline void attend_heads(const HeadShape& shape, T factor, const T* __restrict q,
-                         const T* __restrict k_columns, const T* __restrict v,
-                         T* __restrict probabilities, T* __restrict out) {
-  const int64_t positions = shape.positions, d_head = kWidth > 0 ? kWidth : shape.d_head;
-  for (int64_t t = 0; t < positions; ++t) {
-    const T* __restrict query = q + t * d_head;
-    T* __restrict row = probabilities + t * positions;
-    T* __restrict mixed = out + t * shape.stride;
-    const int64_t seen = t + 1;
-    for (int64_t s = 0; s < seen; ++s) row[s] = 0;
-    for (int64_t c = 0; c < d_head; ++c)
-      add_scaled(seen, query[c] * factor, k_columns + c * positions, row);
-    T largest = row[0];
-#pragma omp simd reduction(max : largest)
-    for (int64_t s = 0; s < seen; ++s) largest = row[s] > largest ? row[s] : largest;
-    T sum = 0;
+T layer_norm(int64_t n, T epsilon, const T* __restrict x, T* __restrict y) {
+  T sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t s = 0; s < seen; ++s) {
-      row[s] = exponential(row[s] - largest);
-      sum += row[s];
-    }
-    const T inverse = T(1) / sum;
-    for (int64_t c = 0; c < d_head; ++c) mixed[c] = 0;
-    for (int64_t s = 0; s < seen; ++s) {
-      row[s] *= inverse;
-      add_scaled(d_head, row[s], v + s * d_head, mixed);
-    }
-  }
-}
-
-template <typename T, int64_t kWidth>
-inline void attend_heads_backward(const HeadShape& shape, T factor, const T* __restrict q,
-                                  const T* __restrict k, const T* __restrict v_columns,
-                                  const T* __restrict probabilities, const T* __restrict upstream,
-                                  T* __restrict d_q, T* __restrict d_k, T* __restrict d_v,
-                                  T* __restrict d_row) {
-  const int64_t positions = shape.positions, d_head = kWidth > 0 ? kWidth : shape.d_head;
-  for (int64_t t = 0; t < positions; ++t) {
-    const T* __restrict query = q + t * d_head;
-    const T* __restrict row = probabilities + t * positions;
-    const T* __restrict up = upstream + t * shape.stride;
-    T* __restrict d_query = d_q + t * d_head;
-    const int64_t seen = t + 1;
-    for (int64_t s = 0; s < seen; ++s) d_row[s] = 0;
-    for (int64_t c = 0; c < d_head; ++c) add_scaled(seen, up[c], v_columns + c * positions, d_row);
-    const T expected = dot(seen, row, d_row);
+  for (int64_t i = 0; i < n; ++i) sum += x[i];
+  const T mean = sum / static_cast<T>(n);
+  T square = 0;
+#pragma omp simd reduction(+ : square)
+  for (int64_t i = 0; i < n; ++i) square += (x[i] - mean) * (x[i] - mean);
+  const T r = T(1) / square_root(square / static_cast<T>(n) + epsilon);
 #pragma omp simd
-    for (int64_t s = 0; s < seen; ++s) d_row[s] = row[s] * (d_row[s] - expected) * factor;
-    for (int64_t c = 0; c < d_head; ++c) d_query[c] = 0;
-    for (int64_t s = 0; s < seen; ++s) {
-      add_scaled(d_head, d_row[s], k + s * d_head, d_query);
-      add_scaled(d_head, d_row[s], query, d_k + s * d_head);
-      add_scaled(d_head, row[s], up, d_v + s * d_head);
+  for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * r;
+  return r;
+}
+
+template <typename T>
+void layer_norm_backward(int64_t n, T r, const T* __restrict y, const T* __restrict upstream,
+                         T* __restrict d_x) {
+  T sum = 0, inner = 0;
+#pragma omp simd reduction(+ : sum, inner)
+  for (int64_t i = 0; i < n; ++i) {
+    sum += upstream[i];
+    inner += upstream[i] * y[i];
+  }
+  const T mean = sum / static_cast<T>(n), pull = inner / static_cast<T>(n);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) d_x[i] += (upstream[i] - mean - y[i] * pull) * r;
+}
+
+template <typename T>
+void rotate(int64_t heads, int64_t d_head, const T* __restrict turns, T sign, T* __restrict row) {
+  for (int64_t head = 0; head < heads; ++head) {
+    T* __restrict x = row + head * d_head;
+#pragma omp simd
+    for (int64_t i = 0; i < d_head; i += 2) {
+      const T even = x[i], odd = x[i + 1], cosine = turns[i], sine = sign * turns[i + 1];
+      x[i] = even * cosine - odd * sine;
+      x[i + 1] = even * sine + odd * cosine;
     }
   }
 }
 
-// The paper's head width as a constant: rows of a head then are one or two vector registers.
+// So that the loops below run over whole registers, what is not seen takes part with a number that
+// is, and is struck out afterwards. (Minus infinity would do it in one go, but for such arguments
+// the vector maths library calls the scalar function.)
 template <typename T>
-void attend(const HeadShape& shape, T factor, const T* q, const T* k_columns, const T* v,
-            T* probabilities, T* out) {
-  const auto run = shape.d_head == 16 ? attend_heads<T, 16> : attend_heads<T, 0>;
-  run(shape, factor, q, k_columns, v, probabilities, out);
+void fill_rest(int64_t seen, int64_t n, T value, T* row) {
+  for (int64_t s = seen; s < n; ++s) row[s] = value;
 }
 
 template <typename T>
-void attend_backward(const HeadShape& shape, T factor, const T* q, const T* k, const T* v_columns,
-                     const T* probabilities, const T* upstream, T* d_q, T* d_k, T* d_v, T* d_row) {
-  const auto run = shape.d_head == 16 ? attend_heads_backward<T, 16> : attend_heads_backward<T, 0>;
-  run(shape, factor, q, k, v_columns, probabilities, upstream, d_q, d_k, d_v, d_row);
+T softmax(int64_t seen, int64_t n, T factor, T* __restrict row) {
+  fill_rest(seen, n, row[0], row);
+  T largest = row[0];
+#pragma omp simd reduction(max : largest)
+  for (int64_t s = 0; s < n; ++s) largest = row[s] > largest ? row[s] : largest;
+#pragma omp simd
+  for (int64_t s = 0; s < n; ++s) row[s] = exponential((row[s] - largest) * factor);
+  fill_rest(seen, n, T(0), row);
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t s = 0; s < n; ++s) sum += row[s];
+  const T inverse = T(1) / sum;
+#pragma omp simd
+  for (int64_t s = 0; s < n; ++s) row[s] *= inverse;
+  return largest * factor + logarithm(sum);
+}
+
+template <typename T>
+void softmax_again(int64_t seen, int64_t n, T factor, T log_sum, T* __restrict row) {
+  fill_rest(seen, n, row[0], row);
+#pragma omp simd
+  for (int64_t s = 0; s < n; ++s) row[s] = exponential(row[s] * factor - log_sum);
+  fill_rest(seen, n, T(0), row);
+}
+
+template <typename T>
+void softmax_backward(int64_t n, T factor, const T* __restrict probabilities, T* __restrict d_row) {
+  const T expected = dot(n, probabilities, d_row);
+#pragma omp simd
+  for (int64_t s = 0; s < n; ++s) d_row[s] = probabilities[s] * (d_row[s] - expected) * factor;
 }
 
 template <typename T>
@@ -187,15 +228,51 @@ void top_k(int64_t n, int64_t k, const T* logits, int64_t* indices, T* chosen) {
     sum += chosen[i];
   }
   // A logit that is no number has no place in the order; it must show, wherever it stands.
-  for (int64_t i = 0; i < k; ++i) chosen[i] = has_nan ? static_cast<T>(__builtin_nan("")) : chosen[i] / sum;
+  for (int64_t i = 0; i < k; ++i)
+    chosen[i] = has_nan ? static_cast<T>(__builtin_nan("")) : chosen[i] / sum;
+}
+
+template <typename T>
+void adamw(int64_t n, const AdamWStep& step, const T* __restrict gradient, T* __restrict parameter,
+           T* __restrict moment1, T* __restrict moment2) {
+  const T beta1 = static_cast<T>(step.beta1), beta2 = static_cast<T>(step.beta2);
+  const T epsilon = static_cast<T>(step.epsilon), rate = static_cast<T>(step.rate);
+  const T keep = static_cast<T>(step.keep);
+  const T root_scale = static_cast<T>(step.inverse_root_correction2);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const T g = gradient[i];
+    const T m = beta1 * moment1[i] + (T(1) - beta1) * g;
+    const T v = beta2 * moment2[i] + (T(1) - beta2) * g * g;
+    moment1[i] = m;
+    moment2[i] = v;
+    parameter[i] = parameter[i] * keep - rate * m / (square_root(v) * root_scale + epsilon);
+  }
 }
 
 template <typename T>
 const SimdLoops<T>& table(const char* name) {
-  static const SimdLoops<T> loops = {
-      name,    gated_silu<T>, silu_backward<T>,     multiply<T>, add_scaled<T>, scale<T>,
-      dot<T>,  rms_norm<T>,   rms_norm_backward<T>, rotate<T>,   attend<T>,     attend_backward<T>,
-      top_k<T>};
+  static const SimdLoops<T> loops = {name,
+                                     gemm<T>,
+                                     silu<T>,
+                                     gated_silu<T>,
+                                     silu_backward<T>,
+                                     scaled_silu_backward<T>,
+                                     gather_rows<T>,
+                                     multiply<T>,
+                                     add_scaled<T>,
+                                     scale<T>,
+                                     dot<T>,
+                                     rms_norm<T>,
+                                     rms_norm_backward<T>,
+                                     layer_norm<T>,
+                                     layer_norm_backward<T>,
+                                     rotate<T>,
+                                     softmax<T>,
+                                     softmax_again<T>,
+                                     softmax_backward<T>,
+                                     top_k<T>,
+                                     adamw<T>};
   return loops;
 }
 

@@ -10,6 +10,9 @@
 #pragma GCC target("avx2,fma")
 #endif
 #define CDSP_SIMD simd_avx2
+#define CDSP_SIMD_BYTES 32
+#define CDSP_SIMD_REGISTERS 16
+#include "kernels/simd_gemm.inl"
 #include "kernels/simd_loops.inl"
 #if defined(__clang__)
 #pragma clang attribute pop

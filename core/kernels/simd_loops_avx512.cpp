@@ -11,6 +11,9 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 #endif
 #define CDSP_SIMD simd_avx512
+#define CDSP_SIMD_BYTES 64
+#define CDSP_SIMD_REGISTERS 32
+#include "kernels/simd_gemm.inl"
 #include "kernels/simd_loops.inl"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,6 +3,13 @@
 #include "kernels/simd_loops.h"
 
 #define CDSP_SIMD simd_portable
+#define CDSP_SIMD_BYTES 16
+#if defined(__aarch64__)
+#define CDSP_SIMD_REGISTERS 32
+#else
+#define CDSP_SIMD_REGISTERS 16
+#endif
+#include "kernels/simd_gemm.inl"
 #include "kernels/simd_loops.inl"
 
 namespace cdsp {

@@ -18,19 +18,14 @@ Routing route_top_k_reference(const at::Tensor& logits, int64_t k) {
 }  // namespace
 
 Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities, Engine engine) {
-  Routing routing;
-  if (uses_block_programs(engine, logits.device())) {
-    routing = route_top_k_cuda(logits, k);
-  } else if (engine == Engine::kFused && logits.device().is_cpu()) {
-    routing = route_top_k_cpu(logits, k);
-  } else {
-    routing = route_top_k_reference(logits, k);
-  }
+  Routing routing = uses_block_programs(engine, logits.device()) ? route_top_k_cuda(logits, k)
+                                                                 : route_top_k_reference(logits, k);
   if (with_probabilities) routing.probabilities = at::softmax(logits, -1);
   return routing;
 }
 
 at::Tensor selection_counts(const Routing& routing) {
+  if (routing.counts.defined()) return routing.counts;
   // A comparison table instead of a scatter-add: no atomics, so the same on every device.
   const int64_t experts = routing.weights.size(-1);
   const at::Tensor names = at::arange(experts, routing.indices.options());

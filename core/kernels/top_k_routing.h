@@ -12,14 +12,13 @@ struct Routing {
   at::Tensor indices;        // [tokens, k] int64, largest logit first; ties go to the lowest index
   at::Tensor weights;        // [tokens, N] softmax over the selected k, 0 elsewhere; differentiable
   at::Tensor probabilities;  // [tokens, N] softmax over all N; defined only where it was asked for
+  at::Tensor counts;         // as selection_counts() gives them, where they are known already
 };
 
 /// logits [tokens, N] -> Routing. `with_probabilities` also computes the softmax over all experts.
+/// The host's fused engine has it inside normalise_and_route_cpu.
 Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities,
                     Engine engine = Engine::kReference);
-
-/// Engine::kFused on the host; fills indices and weights.
-Routing route_top_k_cpu(const at::Tensor& logits, int64_t k);
 
 /// The same by the block programs of top_k_routing_blocks.h, on a GPU or emulated.
 Routing route_top_k_cuda(const at::Tensor& logits, int64_t k);

@@ -1,7 +1,8 @@
-// Parallel loops over independent pieces of work of unequal size.
+// Parallel loops over independent pieces of work of unequal size, and the memory they work in.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -10,6 +11,10 @@
 #include <ATen/Parallel.h>
 
 namespace cdsp {
+
+inline int64_t pieces_of(int64_t total, int64_t per_piece) {
+  return (total + per_piece - 1) / per_piece;
+}
 
 /// Calls body(piece) for every piece in 0 ... pieces-1, on LibTorch's threads, each free thread
 /// taking the next. What a piece computes must not depend on the thread that runs it.
@@ -22,31 +27,37 @@ void for_each_piece(int64_t pieces, const Body& body) {
   });
 }
 
-/// Scratch memory of the calling thread: grows to the largest size asked for and is then kept, so
-/// that the steady state allocates nothing. Slot numbers keep several at once apart. Aligned to 64
-/// bytes, because a BLAS may round differently at another alignment, and which thread gets which
-/// piece is chance.
-template <typename T>
-T* thread_scratch(int slot, int64_t size) {
-  constexpr size_t kAlignment = 64;
+/// Scratch memory of the calling thread: one array for each size, each on a cache line of its own.
+/// It grows to the largest sum asked for and is then kept, so that the steady state allocates
+/// nothing. A piece of work asks once: the next call gives the same memory again.
+template <typename T, typename... Size>
+std::array<T*, sizeof...(Size)> thread_scratch(Size... sizes) {
+  constexpr int64_t kLine = 64;
   struct Buffer {
-    T* data = nullptr;
-    int64_t size = 0;
+    char* data = nullptr;
+    int64_t bytes = 0;
     ~Buffer() { std::free(data); }
   };
-  thread_local Buffer buffers[8];
-  Buffer& buffer = buffers[slot];
-  if (buffer.size < size) {
+  thread_local Buffer buffer;
+  const std::array<int64_t, sizeof...(Size)> bytes = {
+      ((static_cast<int64_t>(sizes) * static_cast<int64_t>(sizeof(T)) + kLine - 1) / kLine *
+       kLine)...};
+  int64_t total = 0;
+  for (const int64_t part : bytes) total += part;
+  if (buffer.bytes < total) {
     std::free(buffer.data);
-    buffer.data = nullptr;
-    buffer.size = 0;
-    const size_t bytes =
-        (static_cast<size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    buffer.data = static_cast<T*>(std::aligned_alloc(kAlignment, bytes));
+    buffer.bytes = 0;
+    buffer.data = static_cast<char*>(std::aligned_alloc(kLine, static_cast<size_t>(total)));
     if (buffer.data == nullptr) throw std::bad_alloc();
-    buffer.size = size;
+    buffer.bytes = total;
   }
-  return buffer.data;
+  std::array<T*, sizeof...(Size)> arrays{};
+  char* next = buffer.data;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    arrays[i] = reinterpret_cast<T*>(next);
+    next += bytes[i];
+  }
+  return arrays;
 }
 
 }  // namespace cdsp

@@ -1,4 +1,5 @@
-// The attention of a block: projections without biases, rotary, causal grouped-query attention.
+// The attention half of a block: its norm, projections without biases, rotary, causal grouped-query
+// attention, and what it adds to. kernels/attention_block.h computes.
 #pragma once
 
 #include <string>
@@ -6,7 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "config/config.h"
-#include "kernels/engine.h"
+#include "kernels/attention_block.h"
 #include "model/initialisation.h"
 #include "model/parameters.h"
 
@@ -14,18 +15,17 @@ namespace cdsp {
 
 class Attention {
  public:
-  /// Adds PREFIX.{wq,wo}.weight [d, d] and PREFIX.{wk,wv}.weight [kv_heads * d_head, d].
+  /// Adds PREFIX.norm1.weight [d], PREFIX.attn.{wq,wo}.weight [d, d] and
+  /// PREFIX.attn.{wk,wv}.weight [kv_heads * d_head, d].
   Attention(const Config& config, int64_t positions, const std::string& prefix,
             const Initialiser& initialiser, ParameterSet& parameters, Engine engine);
-  /// x [batch, positions, d] -> the same shape.
-  at::Tensor forward(const at::Tensor& x) const;
+  /// h [batch, positions, d] -> h + attention(rms_norm(h)).
+  at::Tensor forward(const at::Tensor& h) const;
 
  private:
-  int64_t heads_, kv_heads_;
   Engine engine_;
-  at::Tensor wq_, wk_, wv_, wo_;
-  at::Tensor turns_;   // rotary, [positions, d_head / 2]
-  at::Tensor future_;  // causal mask, [positions, positions]
+  AttentionWeights weights_;
+  AttentionLayout layout_;
 };
 
 }  // namespace cdsp

@@ -18,14 +18,16 @@ CdspMoe::CdspMoe(const Config& config, const std::string& prefix, const Initiali
       ParameterGroup::kTopology);
 }
 
-at::Tensor CdspMoe::forward(const at::Tensor& x, const Routing& routing, ConflictSite* site) const {
-  const Topology topology = select_topology(alpha_, u_.size(1), rank_);
+at::Tensor CdspMoe::forward(const RoutedTokens& tokens, ConflictSite* site) const {
+  const Topology topology = select_topology(alpha_, u_.size(1), rank_, engine_);
   std::shared_ptr<ExpertGradients> gradients;
   if (site != nullptr) {
     gradients = std::make_shared<ExpertGradients>();
-    *site = {alpha_, topology.mask, selection_counts(routing).gt(0), gradients};
+    *site = {alpha_, topology.mask, selection_counts(tokens.routing).gt(0), gradients};
   }
-  return cdsp_layer(x, routing, u_, v_, topology.gate, topology.mask, gradients, engine_);
+  return cdsp_layer(tokens.x, tokens.routing, u_, v_, topology.gate, topology.mask, gradients,
+                    engine_, tokens.residual.view(tokens.x.sizes()))
+      .view(tokens.residual.sizes());
 }
 
 }  // namespace cdsp

@@ -11,8 +11,7 @@ class CdspMoe : public MoeLayer {
   /// Adds PREFIX.U [d, D], PREFIX.V [D, d] and PREFIX.alpha [N, N].
   CdspMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
           ParameterSet& parameters, Engine engine);
-  at::Tensor forward(const at::Tensor& x, const Routing& routing,
-                     ConflictSite* site) const override;
+  at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) const override;
   at::Tensor alpha() const override { return alpha_; }
 
  private:

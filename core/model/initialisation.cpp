@@ -5,6 +5,8 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/simd_loops.h"
+
 namespace cdsp {
 namespace {
 
@@ -20,6 +22,23 @@ uint64_t hash_name(const std::string& name) {
 
 at::Tensor host_tensor(at::IntArrayRef shape) {
   return at::empty(shape, at::TensorOptions().dtype(at::kDouble));
+}
+
+/// Gram-Schmidt on the rows of vectors [count, length], twice, which leaves nothing but rounding
+/// (Giraud et al., 2005): the Q of a QR decomposition whose R has a positive diagonal. Not
+/// LAPACK's, whose bytes depend on the number of threads.
+void orthonormalise(int64_t count, int64_t length, double* vectors) {
+  const auto& loops = simd_loops<double>();
+  for (int64_t i = 0; i < count; ++i) {
+    double* vector = vectors + i * length;
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int64_t j = 0; j < i; ++j) {
+        const double* before = vectors + j * length;
+        loops.add_scaled(length, -loops.dot(length, before, vector), before, vector);
+      }
+    }
+    loops.scale(length, 1.0 / std::sqrt(loops.dot(length, vector, vector)), vector, vector);
+  }
 }
 
 }  // namespace
@@ -58,10 +77,9 @@ at::Tensor Initialiser::normal(const std::string& name, at::IntArrayRef shape, d
 at::Tensor Initialiser::orthogonal(const std::string& name, int64_t rows, int64_t columns) const {
   const at::Tensor normal = draw_normal(name, {rows, columns});
   const bool is_wide = columns > rows;
-  const auto factors = at::linalg_qr(is_wide ? normal.t() : normal, "reduced");
-  const at::Tensor& r = std::get<1>(factors);
-  const at::Tensor q = std::get<0>(factors) * at::diagonal(r).sign();
-  return place(is_wide ? q.t().contiguous() : q);
+  at::Tensor vectors = (is_wide ? normal : normal.t()).contiguous();
+  orthonormalise(vectors.size(0), vectors.size(1), vectors.data_ptr<double>());
+  return place(is_wide ? vectors : vectors.t().contiguous());
 }
 
 at::Tensor Initialiser::topology(const std::string& name, int64_t experts,

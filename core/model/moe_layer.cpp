@@ -1,5 +1,7 @@
 #include "model/moe_layer.h"
 
+#include <ATen/ATen.h>
+
 #include "model/cdsp_moe.h"
 #include "model/standard_moe.h"
 

@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 #include "kernels/cdsp_layer.h"
-#include "kernels/top_k_routing.h"
+#include "kernels/normalise_and_route.h"
 #include "model/initialisation.h"
 #include "model/parameters.h"
 
@@ -26,11 +26,9 @@ struct ConflictSite {
 class MoeLayer {
  public:
   virtual ~MoeLayer() = default;
-  /// x [tokens, d] and the routing of these tokens -> [tokens, d].
-  /// If `site` is given and the layer has a topology, describes the layer there for the conflict
-  /// game.
-  virtual at::Tensor forward(const at::Tensor& x, const Routing& routing,
-                             ConflictSite* site) const = 0;
+  /// The residual [batch, positions, d] plus the layer's answer to x. If `site` is given and the
+  /// layer has a topology, describes the layer there for the conflict game.
+  virtual at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) const = 0;
   /// Topology logits [N, N], or undefined for a layer without a topology.
   virtual at::Tensor alpha() const { return {}; }
 };

@@ -3,7 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
-#include "kernels/rms_norm.h"
+#include "kernels/patch_embedding.h"
+#include "kernels/pooled_head.h"
 
 namespace cdsp {
 
@@ -33,17 +34,6 @@ Engine resolve_engine(EngineChoice choice, at::Device device) {
   return Engine::kReference;
 }
 
-at::Tensor patches_of(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype) {
-  const int64_t batch = images.size(0);
-  const int64_t down = images.size(1) / patch_size, across = images.size(2) / patch_size;
-  return images.view({batch, down, patch_size, across, patch_size})
-      .permute({0, 1, 3, 2, 4})
-      .reshape({batch, down * across, patch_size * patch_size})
-      .to(dtype)
-      .div_(127.5)
-      .sub_(1.0);
-}
-
 Network::Network(const Config& config, const InputShape& shape, at::Device device)
     : shape_(shape),
       device_(device),
@@ -63,9 +53,8 @@ Network::Network(const Config& config, const InputShape& shape, at::Device devic
   for (int64_t layer = 0; layer < config.model.layers; ++layer) {
     const std::string prefix = "blocks." + std::to_string(layer);
     Block block;
-    block.norm1 = parameters_.add(prefix + ".norm1.weight", initialiser.ones({d}));
-    block.attention = std::make_unique<Attention>(config, positions, prefix + ".attn", initialiser,
-                                                  parameters_, engine_);
+    block.attention =
+        std::make_unique<Attention>(config, positions, prefix, initialiser, parameters_, engine_);
     block.norm2 = parameters_.add(prefix + ".norm2.weight", initialiser.ones({d}));
     block.router = std::make_unique<Router>(config, shape.tasks, prefix + ".moe", initialiser,
                                             parameters_, engine_);
@@ -83,28 +72,19 @@ Network::Network(const Config& config, const InputShape& shape, at::Device devic
 
 ForwardResult Network::forward(const at::Tensor& images, const at::Tensor& task_one_hot,
                                const ForwardRequest& request) const {
-  const at::Tensor patches = patches_of(images, patch_size_, dtype_);
-  const int64_t batch = patches.size(0), positions = patches.size(1), d = embed_weight_.size(0);
   const at::Tensor seen_tasks = sees_tasks_ ? task_one_hot : at::Tensor();
-
   ForwardResult result;
-  at::Tensor h = at::addmm(embed_bias_, patches.view({batch * positions, -1}), embed_weight_.t())
-                     .view({batch, positions, d});
+  at::Tensor h = embed_patches(images, patch_size_, embed_weight_, embed_bias_, engine_);
   for (const Block& block : blocks_) {
-    h = h + block.attention->forward(rms_norm(h, block.norm1, engine_));
-    const at::Tensor x = rms_norm(h, block.norm2, engine_);
-    const Routing routing = block.router->route(x, seen_tasks, request.router_probabilities);
+    h = block.attention->forward(h);
+    const RoutedTokens tokens =
+        block.router->route(h, block.norm2, seen_tasks, request.router_probabilities);
     ConflictSite site;
-    const at::Tensor mixed = block.moe->forward(x.view({batch * positions, d}), routing,
-                                                request.conflict_sites ? &site : nullptr);
+    h = block.moe->forward(tokens, request.conflict_sites ? &site : nullptr);
     if (site.gradients) result.sites.push_back(site);
-    h = h + mixed.view({batch, positions, d});
-    result.routing.push_back(routing);
+    result.routing.push_back(tokens.routing);
   }
-  // The head is linear, so the mean of the token logits is the head of the mean token.
-  const at::Tensor pooled = rms_norm(h, norm_, engine_).mean(1);
-  result.logits = head_bias_.defined() ? at::addmm(head_bias_, pooled, head_weight_.t())
-                                       : at::mm(pooled, head_weight_.t());
+  result.logits = pooled_head(h, norm_, head_weight_, head_bias_, engine_);
   return result;
 }
 

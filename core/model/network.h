@@ -40,10 +40,6 @@ struct ForwardResult {
   std::vector<ConflictSite> sites;
 };
 
-/// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1]; patches go row
-/// by row, each flattened row-major.
-at::Tensor patches_of(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype);
-
 class Network {
  public:
   /// Initialises every parameter from config.seed. The config has been validated and the patch
@@ -67,8 +63,8 @@ class Network {
 
  private:
   struct Block {
-    at::Tensor norm1, norm2;
     std::unique_ptr<Attention> attention;
+    at::Tensor norm2;
     std::unique_ptr<Router> router;
     std::unique_ptr<MoeLayer> moe;
   };

@@ -1,5 +1,7 @@
 #include "model/standard_moe.h"
 
+#include <ATen/ATen.h>
+
 #include "kernels/standard_experts.h"
 
 namespace cdsp {
@@ -19,8 +21,10 @@ StandardMoe::StandardMoe(const Config& config, const std::string& prefix,
   b2_ = add_linear("b2", {experts, d}, hidden);
 }
 
-at::Tensor StandardMoe::forward(const at::Tensor& x, const Routing& routing, ConflictSite*) const {
-  return standard_experts(x, routing, w1_, b1_, w2_, b2_, engine_);
+at::Tensor StandardMoe::forward(const RoutedTokens& tokens, ConflictSite*) const {
+  return standard_experts(tokens.x, tokens.routing, w1_, b1_, w2_, b2_, engine_,
+                          tokens.residual.view(tokens.x.sizes()))
+      .view(tokens.residual.sizes());
 }
 
 }  // namespace cdsp

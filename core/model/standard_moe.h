@@ -11,8 +11,7 @@ class StandardMoe : public MoeLayer {
   /// Adds PREFIX.experts.{w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d]}.
   StandardMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
               ParameterSet& parameters, Engine engine);
-  at::Tensor forward(const at::Tensor& x, const Routing& routing,
-                     ConflictSite* site) const override;
+  at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) const override;
 
  private:
   Engine engine_;

@@ -24,7 +24,9 @@ at::Tensor control_force(const at::Tensor& alpha, int64_t d_base) {
   return columns_by_owner(at::sigmoid(alpha.detach()), d_base, 0.0);
 }
 
-Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank) {
+Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank, Engine engine) {
+  if (engine == Engine::kFused && alpha.device().is_cpu())
+    return select_topology_cpu(alpha, d_base, rank);
   const int64_t experts = alpha.size(0), width = d_base / experts;
   // Ranked by A, of which sigma(A) is an increasing function: sigma in floating point can tie what
   // A tells apart (saturation), and can tell apart what is equal (vectorised body and scalar tail

@@ -9,6 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/engine.h"
+
 namespace cdsp {
 
 struct Topology {
@@ -20,7 +22,11 @@ struct Topology {
 at::Tensor control_force(const at::Tensor& alpha, int64_t d_base);
 
 /// alpha [N, N], d_base = D physical dimensions, rank = r in 1..D.
-Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank);
+Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank,
+                         Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host.
+Topology select_topology_cpu(const at::Tensor& alpha, int64_t d_base, int64_t rank);
 
 /// Share of entries with sigma(A) < 0.1 (Eq. 18), a 0-dimensional float64 tensor.
 at::Tensor alpha_sparsity(const at::Tensor& alpha);

@@ -51,24 +51,53 @@ std::string repeated(const char* mark, int64_t times) {
   return text;
 }
 
-/// A bar per value from 0 to the largest mean; what is below 0 or not defined has none.
+/// Every other value less the base value, seed by seed: what seeds have in common drops out.
+TextTable differences_table(const Ablation& ablation) {
+  TextTable table({ablation.study.key, "separation", "95 %", "sep. blind", "95 %", "sparsity",
+                   "95 %", "test acc.", "95 %", "blind acc.", "95 %"});
+  for (const std::string& value : ablation.study.values) {
+    if (value == ablation.base) continue;
+    std::vector<std::string> row = {value};
+    for (const Charted& measured : kCharted) {
+      const Spread difference = difference_to_base(ablation, value, measured.measure);
+      row.push_back(spread_text(difference, measured.scale, measured.decimals, true));
+      row.push_back(interval_text(difference, measured.scale, measured.decimals));
+    }
+    table.add_row(row);
+  }
+  return table;
+}
+
+/// A bar per value from 0 to its mean, all on one scale: to the right of the axis what is above 0,
+/// to the left what is below. What is not defined has none.
 std::string bars(const Ablation& ablation, const Charted& chart, const Terminal& terminal) {
-  double largest = 0.0;
+  double most = 0.0, least = 0.0;
   int64_t widest_name = 0;
   for (const std::string& value : ablation.study.values) {
     const double mean = over_seeds(ablation, value, chart.measure).mean;
-    if (std::isfinite(mean)) largest = std::max(largest, mean);
+    if (std::isfinite(mean)) most = std::max(most, mean), least = std::min(least, mean);
     widest_name = std::max(widest_name, display_width(value));
   }
+  const double columns_per_unit =
+      most > least ? static_cast<double>(kWidestBar) / (most - least) : 0;
+  const auto columns_of = [&](double mean) {
+    return std::isfinite(mean) ? std::llround(std::abs(mean) * columns_per_unit) : 0;
+  };
+  const int64_t left = columns_of(least);
+  const char *mark = terminal.unicode ? "█" : "#", *axis = terminal.unicode ? "│" : "|";
   std::string text = std::string("\n") + chart.title + "\n";
   for (const std::string& value : ablation.study.values) {
     const Spread spread = over_seeds(ablation, value, chart.measure);
-    const double share = std::isfinite(spread.mean) && largest > 0.0 ? spread.mean / largest : 0.0;
-    const auto columns = std::llround(std::max(0.0, share) * static_cast<double>(kWidestBar));
-    text += "  " + value +
-            std::string(static_cast<size_t>(widest_name - display_width(value)), ' ') + " " +
-            repeated(terminal.unicode ? "█" : "#", columns) + (columns > 0 ? " " : "") +
-            spread_text(spread, chart.scale, chart.decimals) + "\n";
+    const int64_t columns = columns_of(spread.mean);
+    const bool below = spread.mean < 0.0;
+    text += "  " + value + repeated(" ", widest_name - display_width(value) + 1);
+    if (left > 0) {
+      const int64_t own = below ? columns : 0;
+      text += repeated(" ", left - own) + repeated(mark, own) + axis;
+    }
+    if (!below) text += repeated(mark, columns);
+    if (left > 0 || columns > 0) text += " ";
+    text += spread_text(spread, chart.scale, chart.decimals) + "\n";
   }
   return text;
 }
@@ -82,11 +111,18 @@ std::string heading(const Ablation& ablation) {
          (ablation.seeds.size() == 1 ? "seed " : "seeds ") + seeds;
 }
 
+std::string differences_heading(const Ablation& ablation) {
+  return "Each value less " + ablation.study.key + " = " + ablation.base + " at the same seeds";
+}
+
 }  // namespace
 
 std::string ablation_text(const Ablation& ablation, const Terminal& terminal) {
   std::string text = ablation.study.title.empty() ? "" : ablation.study.title + "\n";
-  text += heading(ablation) + "\n\n" + results_table(ablation).text();
+  text += notes_text(ablation.notes) + heading(ablation) + "\n\n" + results_table(ablation).text();
+  if (ablation.study.values.size() > 1) {
+    text += "\n" + differences_heading(ablation) + "\n\n" + differences_table(ablation).text();
+  }
   for (const Charted& chart : kCharted) {
     const auto& values = ablation.study.values;
     const bool measured = std::any_of(values.begin(), values.end(), [&](const std::string& value) {
@@ -100,9 +136,12 @@ std::string ablation_text(const Ablation& ablation, const Terminal& terminal) {
 std::string ablation_markdown(const Ablation& ablation) {
   const std::string title =
       ablation.study.title.empty() ? "Ablation of " + ablation.study.key : ablation.study.title;
-  return "# " + title + "\n\n" + heading(ablation) + ".\n\n" + results_table(ablation).markdown() +
+  return "# " + title + "\n\n" + notes_markdown(ablation.notes) + heading(ablation) + ".\n\n" +
+         results_table(ablation).markdown() + "\n" + differences_heading(ablation) + ":\n\n" +
+         differences_table(ablation).markdown() +
          "\nMean ± sample standard deviation over seeds, then Student's 95 % interval of the mean. "
-         "Separation index: layer 0, in bits; accuracies in per cent; blind: the task withheld.\n";
+         "Separation index: layer 0, in bits; accuracies in per cent; blind: the task withheld. "
+         "Seeds pair: what they have in common drops out of a difference, so judge by those.\n";
 }
 
 }  // namespace cdsp

@@ -6,6 +6,7 @@
 
 #include "report/terminal_heatmap.h"
 #include "report/text_table.h"
+#include "report/training_facts.h"
 
 namespace cdsp {
 namespace {
@@ -14,12 +15,14 @@ constexpr const char* kLinearName = "linear softmax";
 constexpr const char* kReading =
     "Mean ± sample standard deviation over seeds, then Student's 95 % interval of the mean; "
     "accuracies and gaps in per cent. Train: over the last epoch's steps, while learning, which is "
-    "what the paper prints; published: its Table A2, under the coarse labels of the released code. "
+    "what the paper prints; published: its Table A2. "
     "Test: told the task, except for variant blind, which is never told. Gap: the arm minus the "
     "baseline of the same seed. Blind: test images with the task withheld; drop: what that costs. "
     "Separation index: layer 0, in bits, positive when the first two tasks share experts and the "
     "third does not (three tasks only). Same route: tokens of layer 0 whose experts stay the same "
-    "without the task. Linear softmax: one softmax regression on pixels for each task.";
+    "without the task. Linear softmax: one softmax regression on pixels for each "
+    "task, over all images as the arms' accuracies are; its training accuracy is of final weights, "
+    "so it stands by task only.";
 
 double mean_over_images(const std::vector<double>& accuracy, const std::vector<double>& images) {
   double correct = 0.0, count = 0.0;
@@ -46,34 +49,63 @@ std::optional<PublishedFigures> published_for(const Comparison& comparison,
   return std::nullopt;
 }
 
-TextTable results_table(const Comparison& comparison) {
-  TextTable table({"Table A2", "train loss", "published", "train acc.", "published", "train gap",
-                   "test loss", "test acc.", "95 %", "test gap"});
-  for (const std::string& arm : arm_names(comparison)) {
-    const auto over = [&](const char* measure) {
-      return spread_over_seeds(comparison.runs, arm, measure);
-    };
-    const auto gap = [&](const char* measure) {
-      return arm == "baseline" ? std::string("-") : spread_text(over(measure), 100, 2, true);
-    };
-    const auto published = published_for(comparison, arm);
-    table.add_row(
-        {arm, spread_text(over("train_loss"), 1, 4),
-         published ? fixed_number(published->loss, 4) : "-",
-         spread_text(over("train_accuracy"), 100, 2),
-         published ? per_cent(published->accuracy) : "-", gap("train_accuracy_gap_to_baseline"),
-         spread_text(over("test_loss"), 1, 4), spread_text(over("test_accuracy"), 100, 2),
-         interval_text(over("test_accuracy"), 100, 2), gap("test_accuracy_gap_to_baseline")});
+/// The words "mean ± deviation" and the interval of a measure, as two cells.
+class ArmCells {
+ public:
+  ArmCells(const Comparison& comparison, const std::string& arm)
+      : comparison_(comparison), arm_(arm) {}
+
+  void add(std::vector<std::string>& row, const char* measure, double scale, int decimals) const {
+    const Spread spread = spread_over_seeds(comparison_.runs, arm_, measure);
+    row.push_back(spread_text(spread, scale, decimals));
+    row.push_back(interval_text(spread, scale, decimals));
   }
-  const double train = mean_over_images(comparison.linear.train_accuracy, comparison.train_images);
+  /// Differences to the baseline, in percentage points.
+  void add_gap(std::vector<std::string>& row, const char* measure) const {
+    const Spread spread = spread_over_seeds(comparison_.runs, arm_, measure);
+    row.push_back(arm_ == "baseline" ? "-" : spread_text(spread, 100, 2, true));
+    row.push_back(arm_ == "baseline" ? "-" : interval_text(spread, 100, 2));
+  }
+
+ private:
+  const Comparison& comparison_;
+  const std::string& arm_;
+};
+
+TextTable accuracy_table(const Comparison& comparison) {
+  TextTable table({"Table A2, accuracy", "train acc.", "95 %", "published", "train gap", "95 %",
+                   "test acc.", "95 %", "test gap", "95 %"});
+  for (const std::string& arm : arm_names(comparison)) {
+    const ArmCells cells(comparison, arm);
+    const auto published = published_for(comparison, arm);
+    std::vector<std::string> row = {arm};
+    cells.add(row, "train_accuracy", 100, 2);
+    row.push_back(published ? per_cent(published->accuracy) : "-");
+    cells.add_gap(row, "train_accuracy_gap_to_baseline");
+    cells.add(row, "test_accuracy", 100, 2);
+    cells.add_gap(row, "test_accuracy_gap_to_baseline");
+    table.add_row(row);
+  }
+  // Its training accuracy is that of its final weights: another quantity than the arms'.
   const double test = mean_over_images(comparison.linear.test_accuracy, comparison.test_images);
-  const auto gap_of = [&](double accuracy, const char* measure) {
-    Spread gap;
-    gap.mean = accuracy - spread_over_seeds(comparison.runs, "baseline", measure).mean;
-    return spread_text(gap, 100, 2, true);
-  };
-  table.add_row({kLinearName, "-", "-", per_cent(train), "-", gap_of(train, "train_accuracy"), "-",
-                 per_cent(test), "-", gap_of(test, "test_accuracy")});
+  Spread gap;
+  gap.mean = test - spread_over_seeds(comparison.runs, "baseline", "test_accuracy").mean;
+  table.add_row({kLinearName, "-", "-", "-", "-", "-", per_cent(test), "-",
+                 spread_text(gap, 100, 2, true), "-"});
+  return table;
+}
+
+TextTable loss_table(const Comparison& comparison) {
+  TextTable table({"Table A2, loss", "train loss", "95 %", "published", "test loss", "95 %"});
+  for (const std::string& arm : arm_names(comparison)) {
+    const ArmCells cells(comparison, arm);
+    const auto published = published_for(comparison, arm);
+    std::vector<std::string> row = {arm};
+    cells.add(row, "train_loss", 1, 4);
+    row.push_back(published ? fixed_number(published->loss, 4) : "-");
+    cells.add(row, "test_loss", 1, 4);
+    table.add_row(row);
+  }
   return table;
 }
 
@@ -123,7 +155,7 @@ TextTable task_table(const Comparison& comparison) {
       });
     }
   }
-  add(std::string(kLinearName) + ", train",
+  add(std::string(kLinearName) + ", train, final weights",
       [&](size_t task) { return per_cent(comparison.linear.train_accuracy[task]); });
   add(std::string(kLinearName) + ", test",
       [&](size_t task) { return per_cent(comparison.linear.test_accuracy[task]); });
@@ -145,14 +177,37 @@ std::string panel_name(const std::string& arm) {
   return arm == "blind" ? "blind baseline" : arm == "cdsp" ? "CDSP" : arm;
 }
 
-std::string images_text(const Comparison& comparison) {
-  std::string text;
-  for (size_t task = 0; task < comparison.tasks.size(); ++task) {
-    text += (task == 0 ? "" : ", ") + comparison.tasks[task] + " " +
-            fixed_number(comparison.train_images[task], 0) + " + " +
-            fixed_number(comparison.test_images[task], 0);
+TrainingFacts facts_of(const Comparison& comparison) {
+  TrainingFacts facts;
+  facts.labels = comparison.labels;
+  facts.tasks = comparison.tasks;
+  facts.train_images = comparison.train_images;
+  facts.test_images = comparison.test_images;
+  facts.seeds = comparison.seeds.size();
+  for (const ComparedArm& arm : comparison.arms) {
+    facts.steps.push_back(arm.steps);
+    facts.epochs.push_back(arm.epochs);
   }
-  return "training + test images: " + text;
+  return facts;
+}
+
+/// What was trained on what, and for how long.
+std::string training_text(const Comparison& comparison) {
+  const TrainingFacts facts = facts_of(comparison);
+  std::string text = seeds_text(comparison) +
+                     "; training images: " + images_in_words(facts.tasks, facts.train_images) +
+                     "; test images: " + images_in_words(facts.tasks, facts.test_images);
+  if (!facts.labels.empty()) text += "; " + facts.labels + " labels";
+  if (!facts.steps.empty()) {
+    text += "; optimiser steps of a run: " + range_in_words(facts.steps) +
+            "; epochs: " + range_in_words(facts.epochs);
+  }
+  return text;
+}
+
+std::string caveat_paragraph(const Comparison& comparison) {
+  if (published_figures(comparison.tasks).empty()) return "";
+  return published_caveat(facts_of(comparison)) + "\n\n";
 }
 
 }  // namespace
@@ -169,17 +224,32 @@ std::string interval_text(const Spread& spread, double scale, int decimals) {
          fixed_number(scale * spread.interval->high, decimals) + "]";
 }
 
+std::string notes_text(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += "warning: " + note + "\n";
+  return text + (notes.empty() ? "" : "\n");
+}
+
+std::string notes_markdown(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += "**Warning:** " + note + "\n\n";
+  return text;
+}
+
 std::string comparison_text(const Comparison& comparison) {
-  return seeds_text(comparison) + "; " + images_text(comparison) + "\n\n" +
-         results_table(comparison).text() + "\n" + routing_table(comparison).text() + "\n" +
+  return notes_text(comparison.notes) + training_text(comparison) + "\n\n" +
+         accuracy_table(comparison).text() + "\n" + loss_table(comparison).text() + "\n" +
+         caveat_paragraph(comparison) + routing_table(comparison).text() + "\n" +
          task_table(comparison).text();
 }
 
 std::string comparison_markdown(const Comparison& comparison) {
-  return "# The arms of " + comparison.suite + " side by side\n\n" + seeds_text(comparison) + "; " +
-         images_text(comparison) + ".\n\n" + results_table(comparison).markdown() + "\n" +
-         routing_table(comparison).markdown() + "\n" + task_table(comparison).markdown() + "\n" +
-         kReading + "\n\n![Routing heatmaps of the arms](routing.svg)\n";
+  return "# The arms of " + comparison.suite + " side by side\n\n" +
+         notes_markdown(comparison.notes) + training_text(comparison) + ".\n\n" +
+         accuracy_table(comparison).markdown() + "\n" + loss_table(comparison).markdown() + "\n" +
+         caveat_paragraph(comparison) + routing_table(comparison).markdown() + "\n" +
+         task_table(comparison).markdown() + "\n" + kReading +
+         "\n\n![Routing heatmaps of the arms](routing.svg)\n";
 }
 
 HeatmapPicture comparison_heatmaps(const Comparison& comparison) {

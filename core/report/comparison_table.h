@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "experiment/comparison.h"
 #include "report/routing_heatmap_svg.h"
@@ -15,7 +16,13 @@ std::string spread_text(const Spread& spread, double scale, int decimals, bool w
 /// "[0.92, 0.94]", "-" without an interval.
 std::string interval_text(const Spread& spread, double scale, int decimals);
 
-/// The tables for the terminal: the paper's Table A2, routing, accuracy by task.
+/// "warning: SENTENCE", a line for each note.
+std::string notes_text(const std::vector<std::string>& notes);
+
+/// "**Warning:** SENTENCE", a paragraph for each note.
+std::string notes_markdown(const std::vector<std::string>& notes);
+
+/// The tables for the terminal: notes, the paper's Table A2, routing, accuracy by task.
 std::string comparison_text(const Comparison& comparison);
 
 /// A whole Markdown page: what was compared, the same tables, how to read them.

@@ -6,6 +6,7 @@
 #include "report/page/curves.h"
 #include "report/page/experiments.h"
 #include "report/page/html_table.h"
+#include "report/page/page_numbers.h"
 #include "report/page/results_section.h"
 
 namespace cdsp {
@@ -70,6 +71,12 @@ Html overview(const ReportData& data) {
     fact("Status", data.runs.front().status);
   }
   fact("Arms", joined(titles_of(data.arms())));
+  const TrainingFacts facts_known = training_facts(data);
+  fact("Labels", facts_known.labels);
+  fact("Training images", images_in_words(facts_known.tasks, facts_known.train_images));
+  fact("Test images", images_in_words(facts_known.tasks, facts_known.test_images));
+  fact("Optimiser steps of a run", range_in_words(facts_known.steps));
+  fact("Epochs of a run", range_in_words(facts_known.epochs));
   if (!data.runs.empty()) fact("Runs", std::to_string(data.runs.size()));
   if (data.claims) fact("Claims", verdicts_in_words(*data.claims));
   Html body = fill("facts", {{"facts", facts}});
@@ -81,7 +88,7 @@ Html overview(const ReportData& data) {
 
 void add_results(Page& page, const ReportData& data, FigureSet& figures) {
   if (data.comparison) page.add("results", "Results", comparison_results(data));
-  if (data.ablation) page.add("ablation", "Ablation", ablation_results(*data.ablation, figures));
+  if (data.ablation) page.add("ablation", "Ablation", ablation_results(data, figures));
   if (!data.comparison && !data.ablation && data.runs.size() == 1) {
     page.add("results", "Results", run_results(data.runs.front()));
   }
@@ -129,6 +136,7 @@ HtmlReport html_report(const ReportData& data) {
   report.html = fill("page", {{"title", title},
                               {"css", Html{template_text("report.css")}},
                               {"js", Html{template_text("report.js")}},
+                              {"colours", script_json(colour_steps())},
                               {"contents", page.contents()},
                               {"sections", page.sections()},
                               {"version", CDSP_VERSION},

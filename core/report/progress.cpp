@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "report/text_table.h"
+#include "train/trainer.h"
 
 namespace cdsp {
 namespace {

@@ -69,6 +69,13 @@ const RunData* ReportData::shown_run(const std::string& arm) const {
   return nullptr;
 }
 
+const ExperimentData* ReportData::experiment(const std::string& start) const {
+  for (const ExperimentData& candidate : experiments) {
+    if (candidate.id.rfind(start, 0) == 0) return &candidate;
+  }
+  return nullptr;
+}
+
 ReportData read_report_data(const fs::path& folder) {
   if (!fs::is_directory(folder)) throw InputError(folder.string() + ": is not a folder");
   ReportData data;
@@ -78,6 +85,12 @@ ReportData read_report_data(const fs::path& folder) {
     data.comparison = read_comparison(folder, compared);
     data.runs = std::move(compared.runs);
     data.accuracies = std::move(compared.accuracies);
+    data.experiments = read_experiments(folder);
+    if (data.experiments.empty()) {
+      data.missing.emplace_back(
+          "There is no folder experiments beside comparison.json, so the tables of the three "
+          "experiments are left out.");
+    }
   }
   if (fs::exists(folder / "ablation.json")) {
     data.ablation = read_ablation(folder, data.runs);

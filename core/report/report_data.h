@@ -10,6 +10,7 @@
 #include "report/data/ablation_data.h"
 #include "report/data/claims_data.h"
 #include "report/data/comparison_data.h"
+#include "report/data/experiment_data.h"
 #include "report/data/run_data.h"
 #include "report/data/theory_data.h"
 
@@ -21,6 +22,7 @@ struct ReportData {
   std::vector<TaskAccuracies> accuracies;  // of the comparison's runs
   std::optional<ComparisonData> comparison;
   std::optional<AblationData> ablation;
+  std::vector<ExperimentData> experiments;
   std::optional<ClaimsData> claims;
   std::optional<TheoryData> theory;
   std::vector<std::string> missing;  // sentences about what the report would show if it were there
@@ -31,6 +33,8 @@ struct ReportData {
   std::vector<const RunData*> runs_of(const std::string& arm) const;
   /// The run that stands for an arm in pictures: its first one that has tables; null if none has.
   const RunData* shown_run(const std::string& arm) const;
+  /// The experiment whose id begins so ("2_"); null if there is none.
+  const ExperimentData* experiment(const std::string& start) const;
 };
 
 /// Throws InputError if the folder holds none of them, or naming the file that is broken.

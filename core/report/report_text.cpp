@@ -63,7 +63,7 @@ std::string claims_text(const ClaimsData& claims) {
     for (const IntervalRow& part : claim.parts) {
       const std::string unit = part.unit.empty() ? "" : " (" + part.unit + ")";
       const std::string needed = part.threshold ? needed_in_words(part) : "-";
-      table.add_row({"    " + part.label + unit, short_number(part.estimate),
+      table.add_row({"    " + part.label + unit, estimate_in_words(part),
                      interval_text(part.judged), needed, part.verdict});
     }
   }

@@ -1,8 +1,8 @@
 #include "train/adamw.h"
 
-#include <cmath>
-
 #include <ATen/ATen.h>
+
+#include "kernels/flat_updates.h"
 
 namespace cdsp {
 namespace {
@@ -11,13 +11,14 @@ constexpr double kBeta2 = 0.999;
 constexpr double kEpsilon = 1e-8;
 }  // namespace
 
-AdamW::AdamW(const ParameterSet& parameters, const OptimizerConfig& config)
+AdamW::AdamW(const ParameterSet& parameters, const OptimizerConfig& config, Engine engine)
     : first_moment(at::zeros_like(parameters.flat())),
       second_moment(at::zeros_like(parameters.flat())),
       updates(parameters.all().size(), 0),
       parameters_(parameters),
       base_{config.lr, config.weight_decay},
-      topology_{config.topology_lr, 0.0} {}
+      topology_{config.topology_lr, 0.0},
+      engine_(engine) {}
 
 void AdamW::step(const at::Tensor& gradient, const std::vector<bool>& reached) {
   const auto& all = parameters_.all();
@@ -46,15 +47,9 @@ void AdamW::update(int64_t begin, int64_t length, int64_t update_count, const Sp
   const auto stretch = [begin, length](const at::Tensor& flat) {
     return flat.narrow(0, begin, length);
   };
-  const at::Tensor g = stretch(gradient);
-  at::Tensor p = stretch(parameters_.flat()), m = stretch(first_moment), v = stretch(second_moment);
-  const double correction1 = 1.0 - std::pow(kBeta1, static_cast<double>(update_count));
-  const double correction2 = 1.0 - std::pow(kBeta2, static_cast<double>(update_count));
-  p.mul_(1.0 - speed.lr * speed.weight_decay);
-  m.mul_(kBeta1).add_(g, 1.0 - kBeta1);
-  v.mul_(kBeta2).addcmul_(g, g, 1.0 - kBeta2);
-  const at::Tensor denominator = v.sqrt().div_(std::sqrt(correction2)).add_(kEpsilon);
-  p.addcdiv_(m, denominator, -speed.lr / correction1);
+  adamw_update({speed.lr, speed.weight_decay, kBeta1, kBeta2, kEpsilon, update_count},
+               stretch(gradient), stretch(parameters_.flat()), stretch(first_moment),
+               stretch(second_moment), engine_);
 }
 
 }  // namespace cdsp

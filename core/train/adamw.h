@@ -13,6 +13,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "config/config.h"
+#include "kernels/engine.h"
 #include "model/parameters.h"
 
 namespace cdsp {
@@ -20,7 +21,8 @@ namespace cdsp {
 class AdamW {
  public:
   /// `parameters` must have been flattened and must outlive this.
-  AdamW(const ParameterSet& parameters, const OptimizerConfig& config);
+  AdamW(const ParameterSet& parameters, const OptimizerConfig& config,
+        Engine engine = Engine::kReference);
 
   /// gradient [count()], flat, in the order of parameters.all(); reached[i] says whether a loss
   /// reached parameter i (its stretch of `gradient` is ignored otherwise).
@@ -40,6 +42,7 @@ class AdamW {
 
   const ParameterSet& parameters_;
   Speed base_, topology_;
+  Engine engine_;
 };
 
 }  // namespace cdsp

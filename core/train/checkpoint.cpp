@@ -1,5 +1,7 @@
 #include "train/checkpoint.h"
 
+#include <ATen/ATen.h>
+
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "model/weights.h"

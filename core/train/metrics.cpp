@@ -1,24 +1,10 @@
 #include "train/metrics.h"
 
-#include <cmath>
-#include <numeric>
-#include <utility>
-
 #include <ATen/ATen.h>
 
 #include "train/device_split.h"
 
 namespace cdsp {
-
-double StepMetrics::accuracy() const {
-  const double count = std::accumulate(task_count.begin(), task_count.end(), 0.0);
-  return std::accumulate(task_correct.begin(), task_correct.end(), 0.0) / count;
-}
-
-std::optional<double> StepMetrics::task_accuracy(size_t task) const {
-  if (task_count[task] == 0.0) return std::nullopt;
-  return task_correct[task] / task_count[task];
-}
 
 at::Tensor per_task_sums(const at::Tensor& logits, const at::Tensor& labels,
                          const at::Tensor& tasks, const at::Tensor& sample_losses,
@@ -50,17 +36,6 @@ StepMetrics unpack_metrics(const at::Tensor& host_vector, bool has_topology) {
   metrics.task_correct.assign(sums + tasks, sums + 2 * tasks);
   metrics.task_loss.assign(sums + 2 * tasks, sums + 3 * tasks);
   return metrics;
-}
-
-std::string first_non_finite(const StepMetrics& metrics) {
-  const std::pair<const char*, double> terms[] = {
-      {"loss_task", metrics.loss_task},   {"loss_conflict", metrics.loss_conflict},
-      {"loss_reg", metrics.loss_reg},     {"loss_balance", metrics.loss_balance},
-      {"loss_total", metrics.loss_total}, {"grad_norm", metrics.grad_norm}};
-  for (const auto& [name, value] : terms) {
-    if (!std::isfinite(value)) return name;
-  }
-  return {};
 }
 
 }  // namespace cdsp

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 namespace cdsp {
 

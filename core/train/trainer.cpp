@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "kernels/flat_updates.h"
 #include "model/weights.h"
 #include "train/metric_vector.h"
 #include "train/task_dropout.h"
@@ -48,8 +49,10 @@ Trainer::Trainer(const Config& config, const Dataset& data, at::Device device)
       network_(std::make_unique<Network>(config, input_shape(data), device)),
       form_(resolve_step(config.train.step, device)) {
   if (config.train.init_from) load_weights(*network_, *config.train.init_from);
-  optimizer_ = std::make_unique<AdamW>(network_->parameters(), config.optimizer);
-  games_.assign(network_->alphas().size(), LaggedGame(config.conflict.gradient));
+  optimizer_ =
+      std::make_unique<AdamW>(network_->parameters(), config.optimizer, network_->engine());
+  games_.assign(network_->alphas().size(),
+                LaggedGame(config.conflict.gradient, network_->engine()));
 
   const int64_t batch = config.train.batch_size;
   steps_per_epoch_ = (sampler_.epoch_size() + batch - 1) / batch;
@@ -204,7 +207,7 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
 }
 
 at::Tensor Trainer::clip(at::Tensor& gradient) const {
-  at::Tensor norm = gradient.norm();
+  at::Tensor norm = flat_norm(gradient, network_->engine());
   if (config_.optimizer.clip_norm > 0.0) {
     gradient.mul_((config_.optimizer.clip_norm / (norm + 1e-6)).clamp_max(1.0));
   }

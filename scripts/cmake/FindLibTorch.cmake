@@ -12,7 +12,7 @@
 #   the system         /usr/local, /usr
 #
 # Sets LibTorch_ROOT, LibTorch_LIBRARY_DIR, LibTorch_VERSION (2.11.0), LibTorch_FULL_VERSION (2.11.0+cu130),
-# LibTorch_CXX_STANDARD (17 or what its headers ask for), LibTorch_CUDA (TRUE if the CUDA libraries are there) and
+# LibTorch_CXX_STANDARD (17 or what its headers ask for), LibTorch_CUDA (TRUE if the CUDA libraries can be loaded) and
 # LibTorch_CUDA_VERSION (if known).
 
 set(CDSP_TORCH "" CACHE PATH "LibTorch: a libtorch folder, or the torch folder of a Python environment")
@@ -131,7 +131,13 @@ endforeach()
 get_filename_component(LibTorch_LIBRARY_DIR "${CDSP_LIB_torch_cpu}" DIRECTORY)
 set(LibTorch_CUDA FALSE)
 if(CDSP_LIB_torch_cuda AND CDSP_LIB_c10_cuda)
-  set(LibTorch_CUDA TRUE)
+  # A wheel's CUDA libraries are packages of their own, which scripts/setup leaves out where there is no GPU.
+  execute_process(COMMAND ldd "${CDSP_LIB_torch_cuda}" OUTPUT_VARIABLE _loads ERROR_QUIET)
+  if(_loads MATCHES "(lib[^ \n]*) => not found")
+    message(STATUS "LibTorch in ${LibTorch_ROOT}: CUDA is left out, since ${CMAKE_MATCH_1} is not there")
+  else()
+    set(LibTorch_CUDA TRUE)
+  endif()
 endif()
 
 # The old std::string ABI: it would give a page of link errors, each as puzzling as the next.
@@ -176,8 +182,10 @@ target_include_directories(cdsp_torch SYSTEM INTERFACE
 # Before LibTorch in the search order: libtorch.so of some wheels (2.11) exports a copy of std::filesystem that
 # calls functions it does not have, and whoever comes first serves the whole program.
 target_link_options(cdsp_torch INTERFACE "LINKER:--push-state,--no-as-needed" -lstdc++ "LINKER:--pop-state")
-target_link_libraries(cdsp_torch INTERFACE
-  "${CDSP_LIB_torch}" "${CDSP_LIB_torch_cpu}" "${CDSP_LIB_c10}" Threads::Threads)
+if(LibTorch_CUDA OR NOT CDSP_LIB_torch_cuda) # libtorch.so is only the list of the others
+  target_link_libraries(cdsp_torch INTERFACE "${CDSP_LIB_torch}")
+endif()
+target_link_libraries(cdsp_torch INTERFACE "${CDSP_LIB_torch_cpu}" "${CDSP_LIB_c10}" Threads::Threads)
 target_compile_definitions(cdsp_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
 # CMake itself leaves out folders inside the checkout, where scripts/setup puts the wheel.
 if(NOT LibTorch_ROOT MATCHES "^/usr(/local)?$")

@@ -52,7 +52,7 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
   INFO(first.errors);
   REQUIRE(first.exit_code == 0);
   for (const char* text : {"baseline", "blind", "cdsp", "linear softmax", "separation", "Table A2",
-                           "cdsp report out"}) {
+                           "cdsp report out", "not measured: C11, for want of cdsp-no-conflict"}) {
     CHECK_THAT(first.output, ContainsSubstring(text));
   }
   // Other protocols than the two are not evaluated; the paper's figures are not for these tasks.
@@ -65,6 +65,8 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
     CHECK_THAT(first.output, ContainsSubstring(std::string("out/") + name));
   }
   CHECK(fs::is_regular_file(out / "linear.json"));
+  CHECK(fs::is_regular_file(out / "untrained.json"));
+  CHECK_THAT(first.errors, ContainsSubstring("the networks before training"));
   CHECK(fs::is_regular_file(out / "experiments" / "1_emergent_modularity" / "experiment.json"));
   const Json json = Json::parse(cdsp::read_file(out / "comparison.json"));
   for (const char* arm : {"baseline", "blind", "cdsp"}) {
@@ -129,6 +131,44 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
     CHECK(values == protocols.at("informed"));
     CHECK(fs::is_regular_file(folder.path() / "judged" / "blind_eval" / (name + ".csv")));
   }
+}
+
+TEST_CASE("compare baselines takes arms of a suite by name, and says which it wants", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("suites/paper/baseline.yaml", tiny_yaml("baseline", 1));
+  folder.write("suites/paper/blind.yaml", tiny_yaml("blind", 1));
+  folder.write("suites/paper/cdsp.yaml", tiny_yaml("cdsp", 1));
+  folder.write("suites/paper-controls.yaml",
+               "arms:\n  baseline: {config: paper/baseline.yaml}\n"
+               "  blind: {config: paper/blind.yaml}\n  cdsp: {config: paper/cdsp.yaml}\n"
+               "  cdsp-no-conflict: {config: paper/cdsp.yaml, set: [conflict.lambda=0]}\n");
+  const Surroundings inside{folder.path(), {}};
+  const auto compare = [&](const std::string& suite, const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"compare", "baselines", "--suite", suite, "--out", "out"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program_in(inside, words);
+  };
+  const auto unknown = compare("suites/paper-controls.yaml", {"--arms", "cdsp,none"});
+  CHECK(unknown.exit_code == 2);
+  CHECK_THAT(
+      unknown.errors,
+      ContainsSubstring("has no arm 'none'; it has baseline, blind, cdsp, cdsp-no-conflict"));
+  CHECK_FALSE(fs::exists(folder.path() / "out"));
+
+  const auto first = compare("suites/paper", {"--arms", "cdsp"});
+  INFO(first.errors);
+  REQUIRE(first.exit_code == 0);
+  CHECK_FALSE(fs::exists(folder.path() / "out" / "baseline"));
+  CHECK_THAT(first.output, ContainsSubstring("not measured: C5, C6, C7, C10, C11, for want of "
+                                             "baseline, blind, cdsp-no-conflict"));
+  CHECK_THAT(first.output,
+             ContainsSubstring("--suite suites/paper-controls.yaml --seeds 0 --out out"));
+  // The advice measures what was not, with the run that is there.
+  const auto second = compare("suites/paper-controls.yaml", {"--seeds", "0"});
+  INFO(second.errors);
+  REQUIRE(second.exit_code == 0);
+  CHECK_THAT(second.errors, ContainsSubstring("cdsp seed 0: finished before"));
+  CHECK(second.output.find("not measured") == std::string::npos);
 }
 
 TEST_CASE("a comparison stopped by a signal goes on to the same files", "[app]") {

@@ -29,6 +29,10 @@ const std::vector<std::vector<std::string>> kCommands = {{},
                                                          {"info"},
                                                          {"bench"},
                                                          {"bench", "step"},
+                                                         {"bench", "gemm-floor"},
+                                                         {"bench", "kernels"},
+                                                         {"bench", "scaling"},
+                                                         {"bench", "epoch"},
                                                          {"report"}};
 
 }  // namespace

@@ -30,7 +30,12 @@ TEST_CASE("verify theory writes what it prints, and the same for the same seed",
   for (const auto& section : json["sections"]) {
     CAPTURE(section["id"]);
     CHECK(section["findings"].size() >= 5);
-    for (const auto& finding : section["findings"]) CHECK(finding["holds"].is_boolean());
+    size_t decided = 0;
+    for (const auto& finding : section["findings"]) {
+      CHECK((finding["holds"].is_boolean() || finding["holds"].is_null()));  // null: open
+      decided += finding["holds"].is_boolean() ? 1 : 0;
+    }
+    CHECK(2 * decided > section["findings"].size());
     for (const auto& chart : section["charts"]) {
       CHECK(
           std::filesystem::exists(folder.path() / "a" / (chart["id"].get<std::string>() + ".csv")));

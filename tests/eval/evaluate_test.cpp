@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "eval/task_input.h"
 #include "eval/topology_measures.h"
 #include "support/catch.h"
 #include "support/closeness.h"

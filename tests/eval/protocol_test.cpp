@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "eval/task_input.h"
 #include "support/catch.h"
 #include "support/thrown.h"
 

@@ -107,7 +107,19 @@ TEST_CASE("an ablation from end to end", "[experiment]") {
     CHECK(points[1].at("value") == "10");
     CHECK(points[1].at("mean").is_number());
     CHECK(points[1].at("interval").size() == 2);
+    // The config's own value, 10, is what the others are set against, seed by seed.
+    CHECK_FALSE(points[1].contains("difference_to_base"));
+    const Json& difference = points[0].at("difference_to_base");
+    const auto of_run = [&](size_t run) { return json.at("runs")[run].at(measure).get<double>(); };
+    CHECK(difference.at("mean").get<double>() ==
+          Catch::Approx((of_run(0) - of_run(2) + of_run(1) - of_run(3)) / 2).margin(1e-12));
+    CHECK(difference.at("seeds") == 2);
+    CHECK(difference.at("interval").size() == 2);
   }
+  CHECK(json.at("base") == "10");
+  CHECK(json.at("provenance").contains("data_fingerprint"));
+  CHECK(json.at("provenance").contains("runs_made_by_commit"));
+  CHECK(json.at("runs")[0].at("made_by").at("device") == "cpu");
   REQUIRE(json.at("runs").size() == 4);
   CHECK(json.at("runs")[1].at("value") == "0");
   CHECK(json.at("runs")[1].at("seed") == 4);
@@ -120,5 +132,10 @@ TEST_CASE("an ablation from end to end", "[experiment]") {
   // Finished runs are not trained again.
   launcher.started.clear();
   CHECK(run_ablation(options, launcher.in_process(), observer));
+  CHECK(launcher.started.empty());
+
+  // Where the config's own value is not among them, the first is.
+  options.overrides = {"conflict.lambda=3"};
+  CHECK(run_ablation(options, launcher.in_process(), observer)->base == "0");
   CHECK(launcher.started.empty());
 }

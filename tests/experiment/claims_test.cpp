@@ -60,26 +60,21 @@ std::vector<Contradiction> contradictions() {
       {"C7", "blind", [](ClaimRun& run) { run.epochs.back().train_accuracy += 0.1; }},
       {"C7", "baseline", [](ClaimRun& run) { run.epochs.back().train_loss += 0.1; }},
       {"C7", "blind", [](ClaimRun& run) { run.epochs.back().train_loss -= 0.1; }},
-      {"C8", "cdsp", [](ClaimRun& run) { run.steps.front().alpha_sparsity = 0.2; }},
+      {"C8", "cdsp", [](ClaimRun& run) { run.start.alpha_sparsity = 0.2; }},
       {"C8", "cdsp",
        [](ClaimRun& run) {
-         for (ClaimStep& step : run.steps) step.alpha_sparsity *= step.step > 50 ? 0.0 : 1.0;
-         run.steps.front().alpha_sparsity = 0.05;
+         for (ClaimEpoch& epoch : run.epochs) epoch.alpha_sparsity *= epoch.epoch > 5 ? 0.0 : 1.0;
+         run.start.alpha_sparsity = 0.05;
        }},
-      {"C8", "cdsp", [](ClaimRun& run) { run.steps.back().alpha_sparsity = 0.7; }},
+      {"C8", "cdsp", [](ClaimRun& run) { run.epochs.back().alpha_sparsity = 0.7; }},
       {"C8", "cdsp",
        [](ClaimRun& run) {
-         for (ClaimStep& step : run.steps) {
-           if (step.step > 50) step.alpha_sparsity = 0.3;
+         for (ClaimEpoch& epoch : run.epochs) {
+           if (epoch.epoch > 5) epoch.alpha_sparsity = 0.3;
          }
        },
        true},
-      {"C9", "cdsp",
-       [](ClaimRun& run) {
-         for (ClaimStep& step : run.steps) {
-           if (step.epoch == 2) step.loss_conflict = -0.5;
-         }
-       }},
+      {"C9", "cdsp", [](ClaimRun& run) { run.epochs[1].loss_conflict = -0.5; }},
       {"C10", "baseline", [](ClaimRun& run) { run.epochs[2].train_accuracy -= 0.2; }},
       {"C11", "cdsp-no-conflict",
        [](ClaimRun& run) {
@@ -204,7 +199,6 @@ TEST_CASE("what no run has is not measured") {
     run.informed_routing.pop_back();
     run.blind_routing.pop_back();
     run.links.clear();
-    run.steps.clear();
   }
   const Claims claims = judge_claims(runs);
   for (const char* id : {"C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9", "C10", "C11"}) {
@@ -251,8 +245,8 @@ TEST_CASE("conflict is the cause only where all else is equal") {
 TEST_CASE("seeds without spread are judged by a point, and the sentence says so") {
   std::vector<ClaimRun> runs = supporting_runs(kSeeds);
   for (ClaimRun& run : runs) {
-    for (ClaimStep& step : run.steps) {
-      if (step.step > 50) step.alpha_sparsity = 0.3;
+    for (ClaimEpoch& epoch : run.epochs) {
+      if (epoch.epoch > 5) epoch.alpha_sparsity = 0.3;
     }
   }
   const Claim claim = claim_of(judge_claims(runs), "C8");
@@ -260,6 +254,94 @@ TEST_CASE("seeds without spread are judged by a point, and the sentence says so"
   CHECK(claim.parts[3].interval->low == 0.0);
   CHECK(claim.parts[3].interval->high == 0.0);
   CHECK_THAT(claim.sentence, ContainsSubstring("all equal"));
+}
+
+TEST_CASE("seeds without spread decide nothing while they are few") {
+  // Every network has the same sparsity before training, so C8's first part has no spread.
+  for (const uint64_t seeds : {2, 5, 6}) {
+    CAPTURE(seeds);
+    std::vector<ClaimRun> runs = supporting_runs(seeds);
+    const Claim claim = claim_of(judge_claims(runs), "C8");
+    CHECK(claim.parts[0].interval->low == claim.parts[0].interval->high);
+    CHECK(claim.parts[0].verdict == (seeds < 6 ? Verdict::kInconclusive : Verdict::kSupported));
+    CHECK((claim.sentence.find("which decides from 6 seeds on") != std::string::npos) ==
+          (seeds < 6));
+    for (ClaimRun& run : runs) run.start.alpha_sparsity = 0.2;
+    CHECK(claim_of(judge_claims(runs), "C8").parts[0].verdict ==
+          (seeds < 6 ? Verdict::kInconclusive : Verdict::kNotSupported));
+  }
+  // Differences that are equal but for rounding have none either.
+  std::vector<ClaimRun> runs = supporting_runs(2);
+  for (ClaimRun& run : runs) {
+    const double base = run.seed == 0 ? 0.1 : 0.3;
+    run.epochs.back().train_accuracy = base + (run.arm == "baseline" ? 0.2 : 0.0);
+  }
+  CHECK(claim_of(judge_claims(runs), "C7").parts[0].verdict == Verdict::kInconclusive);
+}
+
+TEST_CASE("beside C1, C4 and C5 stands what the networks did before training") {
+  const std::vector<ClaimRun> runs = supporting_runs(kSeeds);
+  const Claims claims = judge_claims(runs);
+  const auto beside = [&](const char* id, const std::string& name) {
+    for (const ClaimPart& part : claim_of(claims, id).beside) {
+      if (part.name == name) return part;
+    }
+    FAIL("nothing beside " << id << " is called " << name);
+    return ClaimPart();
+  };
+  std::map<uint64_t, const ClaimRun*> cdsp, baseline;
+  for (const ClaimRun& run : runs) {
+    if (run.arm == "cdsp") cdsp[run.seed] = &run;
+    if (run.arm == "baseline") baseline[run.seed] = &run;
+  }
+  for (const auto& [id, told] : {std::pair("C1", "informed"), std::pair("C4", "blind")}) {
+    const bool informed = std::string(told) == "informed";
+    const auto table = [&](const ClaimRun& run) {
+      return informed ? run.informed_routing : run.blind_routing;
+    };
+    const std::string name = std::string("separation index ") + told + ", ";
+    const ClaimPart start = beside(id, name + "CDSP before training");
+    const ClaimPart gain = beside(id, name + "CDSP - CDSP before training");
+    const ClaimPart gap = beside(id, name + "CDSP - baseline");
+    beside(id, name + "baseline");
+    beside(id, name + "blind baseline");
+    CHECK(start.at_start);
+    CHECK(start.threshold == 0.0);
+    CHECK(gain.paired);
+    for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+      const double before = separation_index(informed ? cdsp[seed]->start.informed_routing
+                                                      : cdsp[seed]->start.blind_routing);
+      const double after = separation_index(table(*cdsp[seed]));
+      CHECK(start.values[seed].value == before);
+      CHECK(gain.values[seed].value == Approx(after - before));
+      CHECK(gap.values[seed].value == Approx(after - separation_index(table(*baseline[seed]))));
+    }
+  }
+  // Routing that is alike for all tasks from the start meets C5's first part, and the sentence says
+  // so.
+  CHECK(beside("C5", "Pearson(T0,T2), baseline blind before training").verdict ==
+        Verdict::kSupported);
+  CHECK_THAT(claim_of(claims, "C5").sentence, ContainsSubstring("already met untrained"));
+  beside("C5", "Pearson(T0,T2), blind baseline");
+  // Without knowing the start nothing is said of it.
+  std::vector<ClaimRun> without = runs;
+  for (ClaimRun& run : without) run.start = {};
+  for (const ClaimPart& part : claim_of(judge_claims(without), "C4").beside)
+    CHECK_FALSE(part.at_start);
+}
+
+TEST_CASE("claims say which suite has the arm that they lack") {
+  std::vector<ClaimRun> runs = without_arm("cdsp-no-conflict");
+  CHECK_THAT(claim_of(judge_claims(runs, "configs/paper-controls.yaml"), "C11").sentence,
+             ContainsSubstring("--suite configs/paper-controls.yaml --seeds 0..4"));
+  CHECK_THAT(claim_of(judge_claims(runs), "C11").sentence,
+             ContainsSubstring("configs/paper-controls.yaml or configs/reference-controls.yaml"));
+  CHECK(claims_that_lack_an_arm({"cdsp", "baseline", "blind", "cdsp-no-conflict"}).empty());
+  const auto lacking = claims_that_lack_an_arm({"cdsp", "blind"});
+  REQUIRE(lacking.size() == 4);
+  CHECK(lacking[0].id == "C5");
+  CHECK(lacking[0].arm == "baseline");
+  CHECK(lacking[3].id == "C11");
 }
 
 TEST_CASE("an arm with a seed twice is refused") {

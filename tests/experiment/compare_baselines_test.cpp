@@ -1,12 +1,14 @@
 // A comparison from configs to files, with the runs in this process.
 #include "experiment/compare_baselines.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "eval/routing_measures.h"
 #include "experiment/comparison_files.h"
 #include "experiment/test_launcher.h"
 #include "support/catch.h"
@@ -94,35 +96,38 @@ TEST_CASE("a comparison cut off and continued gives the files of one that was no
   REQUIRE(comparison);
   write_comparison(*comparison, straight);
   CHECK(launcher.started.size() == 8);
-  CHECK(launcher.started.front() == "train baseline seed 0");
+  CHECK(launcher.started.front() == "train cdsp seed 0");  // of a seed the longest first
 
   TestLauncher cut_off;
-  cut_off.cut_off = "blind seed 0";
+  cut_off.cut_off = "baseline seed 0";
   cut_off.cut_off_at = 7;
   CHECK_FALSE(compare_baselines(options_for(suite, cut, cut_off), cut_off.in_process(), observer));
-  CHECK(cut_off.started ==
-        Names{"train baseline seed 0", "evaluate baseline seed 0", "train blind seed 0"});
+  CHECK(cut_off.started == Names{"train cdsp seed 0", "evaluate cdsp seed 0",
+                                 "train cdsp-no-conflict seed 0",
+                                 "evaluate cdsp-no-conflict seed 0", "train baseline seed 0"});
 
   TestLauncher going_on;
   auto options = options_for(suite, cut, going_on);
   const RunPlan plan = plan_comparison(options);
-  CHECK(plan.runs[0].action() == std::string("reuse"));
-  CHECK(plan.runs[1].action() == std::string("continue"));
-  CHECK(plan.runs[1].steps_done == 7);
-  CHECK(plan.runs[3].action() == std::string("train"));
+  CHECK(plan.runs[0].action() == std::string("continue"));
+  CHECK(plan.runs[0].steps_done == 7);
+  CHECK(plan.runs[1].action() == std::string("train"));
+  CHECK(plan.runs[3].action() == std::string("reuse"));
   comparison = compare_baselines(options, going_on.in_process(), observer);
   REQUIRE(comparison);
   write_comparison(*comparison, cut);
-  CHECK(going_on.started.front() == "train blind seed 0");
-  CHECK(going_on.started.size() == 6);
+  CHECK(going_on.started.front() == "train blind seed 0");  // all of it is left to do
+  CHECK(going_on.started.size() == 4);
   CHECK(files_without_clock(cut) == files_without_clock(straight));
 
-  // Once more: everything is there, the yardstick too.
+  // Once more: everything is there, the yardstick and the untrained networks too.
   TestLauncher idle;
-  const auto time = fs::last_write_time(cut / "linear.json");
+  const auto time = fs::last_write_time(cut / "linear.json"),
+             untrained_time = fs::last_write_time(cut / "untrained.json");
   CHECK(compare_baselines(options_for(suite, cut, idle), idle.in_process(), observer));
   CHECK(idle.started.empty());
   CHECK(fs::last_write_time(cut / "linear.json") == time);
+  CHECK(fs::last_write_time(cut / "untrained.json") == untrained_time);
 
   // The runs serve another comparison that has the same arm.
   options = options_for(folder.path(), folder.path() / "other", idle);
@@ -130,6 +135,19 @@ TEST_CASE("a comparison cut off and continued gives the files of one that was no
   const RunPlan borrowed = plan_comparison(options);
   REQUIRE(borrowed.runs.size() == 3);
   for (const PlannedRun& run : borrowed.runs) CHECK(run.action() == std::string("reuse"));
+
+  // A finished run that has lost a file is named before anything is trained.
+  for (const char* lost : {"topology/epoch_001.csv", "summary.json"}) {
+    const fs::path file = cut / "cdsp" / "seed_0" / lost;
+    const std::string content = read_file(file);
+    fs::remove(file);
+    for (const auto& asked : {options, options_for(suite, cut, idle)}) {
+      const auto complaint = message_of<InputError>([&] { plan_comparison(asked); });
+      CHECK_THAT(complaint, Catch::Matchers::ContainsSubstring(file.string() + ": is missing"));
+      CHECK_THAT(complaint, Catch::Matchers::ContainsSubstring("cdsp seed 0"));
+    }
+    write_file_atomically(file, content);
+  }
 }
 
 TEST_CASE("what a comparison writes", "[experiment]") {
@@ -150,6 +168,13 @@ TEST_CASE("what a comparison writes", "[experiment]") {
   CHECK(json.at("arms").at("cdsp-no-conflict").at("differs_from_cdsp") ==
         Json({{"conflict.lambda", "0.0"}}));
   CHECK(json.at("arms").at("baseline").at("differs_from_cdsp").empty());
+  // How long and on what.
+  CHECK(json.at("labels") == "native");
+  CHECK(json.at("train_images").size() == 3);
+  CHECK(json.at("arms").at("cdsp").at("steps") == 15);
+  CHECK(json.at("arms").at("cdsp").at("epochs") == 1);
+  CHECK(json.at("arms").at("cdsp").at("batch_size").get<int>() > 0);
+  CHECK(json.at("linear_softmax_on_pixels").at("train_accuracy_of") == "final weights");
   // The paper's figures stand beside the paper's tasks only.
   CHECK_FALSE(json.contains("published"));
   const auto published = published_figures({"mnist", "kmnist", "fashion-mnist"});
@@ -158,13 +183,34 @@ TEST_CASE("what a comparison writes", "[experiment]") {
   CHECK(json.at("runs").size() == 8);
   CHECK(json.at("runs")[7].at("folder") == "cdsp-no-conflict/seed_1");
   CHECK(json.at("provenance").contains("data_fingerprint"));
+  CHECK(json.at("provenance").contains("tables_made_by_commit"));
+  CHECK(json.at("notes").empty());
+  CHECK(json.at("runs")[0].at("made_by").at("commit") ==
+        json.at("provenance").at("tables_made_by_commit"));
+  CHECK(json.at("runs")[0].at("made_by").at("engine") == "fused");
+  CHECK(json.at("runs")[0].at("specialisation_of_expert").size() == 2);
+  CHECK(json.at("runs")[0].at("specialisation_of_expert")[0].size() == 8);
   for (const char* arm : {"baseline", "blind", "cdsp", "cdsp-no-conflict"}) {
-    for (const char* measure :
-         {"train_loss", "test_loss", "train_accuracy", "test_accuracy", "blind_accuracy",
-          "blind_accuracy_drop", "train_accuracy_gap_to_baseline", "test_accuracy_gap_to_baseline",
-          "separation_index", "blind_separation_index", "nmi", "specialisation", "load_cv2",
-          "jensen_shannon_0_2", "blind_total_variation_1_2", "pearson_0_1", "route_consistency",
-          "route_jaccard"}) {
+    for (const char* measure : {"train_loss",
+                                "test_loss",
+                                "train_accuracy",
+                                "test_accuracy",
+                                "blind_accuracy",
+                                "blind_accuracy_drop",
+                                "train_accuracy_gap_to_baseline",
+                                "test_accuracy_gap_to_baseline",
+                                "separation_index",
+                                "blind_separation_index",
+                                "nmi",
+                                "specialisation",
+                                "load_cv2",
+                                "jensen_shannon_0_2",
+                                "blind_total_variation_1_2",
+                                "pearson_0_1",
+                                "route_consistency",
+                                "route_jaccard",
+                                "untrained_separation_index",
+                                "untrained_blind_separation_index"}) {
       CAPTURE(arm, measure);
       const Json& spread = json.at("arms").at(arm).at("measures").at(measure);
       CHECK(spread.at("mean").is_number());
@@ -180,8 +226,23 @@ TEST_CASE("what a comparison writes", "[experiment]") {
   CHECK(rows[5][0] == "cdsp");
   for (const auto& row : rows) CHECK(row.size() == rows[0].size());
 
+  // Eight runs, two protocols, two layers, eight experts.
+  const auto experts = csv_cells(out / "specialisation.csv");
+  REQUIRE(experts.size() == 1 + 8 * 2 * 2 * 8);
+  double load = 0;
+  for (size_t row = 1; row <= 8; ++row) load += std::stod(experts[row][5]);
+  CHECK(load == Catch::Approx(1.0));
+
   const Json claims = json_of(out / "claims.json");
   CHECK(claims.at("claims").size() == 11);
+  // The untrained networks stand beside, and are those of untrained.json.
+  const Json start = claims.at("claims")[3].at("beside")[0];
+  CHECK(start.at("name") == "separation index blind, CDSP before training");
+  const Json networks = json_of(out / "untrained.json").at("networks");
+  REQUIRE(networks.size() == 8);
+  CHECK(networks[4].at("arm") == "cdsp");
+  CHECK(start.at("values")[0].get<double>() ==
+        separation_index(networks[4].at("blind_routing")[0].get<RoutingRows>()));
 
   const fs::path experiments = out / "experiments";
   const auto page = [&](const char* name) {
@@ -205,8 +266,59 @@ TEST_CASE("what a comparison writes", "[experiment]") {
         1 + 2 * 15);
   CHECK(line_count(experiments / "2_instruction_overfitting" / "experts.csv") == 1 + 2 * 2 * 3);
   CHECK(line_count(experiments / "3_necessity_of_conflict" / "differences.csv") == 1 + 3 * 7);
+  // An experiment that an earlier comparison left here does not stay.
+  const fs::path stale = experiments / "9_of_before";
+  fs::create_directories(stale);
+  write_file_atomically(stale / "experiment.json", "{}\n");
+  fs::create_directories(experiments / "notes");
+  write_comparison(*comparison, out);
+  CHECK_FALSE(fs::exists(stale));
+  CHECK(fs::exists(experiments / "notes"));
   // Two of the controls are there, two are named as missing.
   CHECK(page("3_necessity_of_conflict").at("tables").back().at("rows").size() == 2);
+
+  // With fewer arms the same folder holds nothing of the others but their runs, and says so.
+  options.arms = {"cdsp"};
+  launcher.started.clear();
+  const auto alone = compare_baselines(options, launcher.in_process(), observer);
+  REQUIRE(alone);
+  CHECK(launcher.started.empty());
+  write_comparison(*alone, out);
+  CHECK(fs::exists(experiments / "1_emergent_modularity" / "experiment.json"));
+  CHECK_FALSE(fs::exists(experiments / "2_instruction_overfitting"));
+  CHECK_FALSE(fs::exists(experiments / "3_necessity_of_conflict"));
+  const Json fewer = json_of(out / "comparison.json");
+  CHECK(fewer.at("order") == Json({"cdsp"}));
+  CHECK_THAT(fewer.at("notes")[0].get<std::string>(),
+             Catch::Matchers::ContainsSubstring("not part of this: baseline/seed_0"));
+  // The suite has what these arms lack, and the claims say so.
+  CHECK(alone->controls == suite);
+  CHECK_THAT(json_of(out / "claims.json").at("claims")[10].at("sentence").get<std::string>(),
+             Catch::Matchers::ContainsSubstring("controls.yaml has it"));
+}
+
+TEST_CASE("runs of different commits stand side by side with a warning", "[experiment]") {
+  const TemporaryFolder folder;
+  write_tiny_suite(folder);
+  const fs::path out = folder.path() / "out";
+  TestLauncher launcher;
+  QueueObserver observer;
+  const auto options = options_for(folder.path(), out, launcher);
+  REQUIRE(compare_baselines(options, launcher.in_process(), observer));
+  const fs::path record = out / "cdsp" / "seed_0" / "run.json";
+  Json json = json_of(record);
+  json["software"]["git_commit"] = "deadbeef0000";
+  write_file_atomically(record, json.dump());
+  const auto comparison = compare_baselines(options, launcher.in_process(), observer);
+  REQUIRE(comparison);
+  REQUIRE(comparison->notes.size() == 1);
+  CHECK_THAT(comparison->notes[0],
+             Catch::Matchers::ContainsSubstring("deadbeef0000 (cdsp seed 0)"));
+  json["software"]["libtorch"] = "0.0.1";
+  write_file_atomically(record, json.dump());
+  CHECK_THAT(
+      message_of<InputError>([&] { compare_baselines(options, launcher.in_process(), observer); }),
+      Catch::Matchers::ContainsSubstring("with LibTorch 0.0.1"));
 }
 
 TEST_CASE("a comparison leaves runs of another config alone", "[experiment]") {

@@ -1,6 +1,8 @@
 // Which runs there are, and what is to be done for each.
 #include "experiment/run_plan.h"
 
+#include <tuple>
+
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "support/catch.h"
@@ -13,6 +15,7 @@ namespace {
 
 using namespace cdsp;
 using namespace cdsp::test;
+using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
 
 /// Two arms of the same data; 15 steps an epoch, two epochs.
@@ -33,6 +36,7 @@ void write_run(const fs::path& folder, Config config, uint64_t seed, const std::
   record.status = status;
   record.steps = status == "finished" ? 30 : 15;
   record.wall_seconds = 60;
+  record.device = "cpu";
   record.data_fingerprint = load_dataset(config).fingerprint;
   write_run_record(directory, config, record);
 }
@@ -76,12 +80,65 @@ TEST_CASE("a plan says what is to be done for every run", "[experiment]") {
   CHECK(half.runs[1].action() == std::string("train"));
   CHECK(half.runs[2].action() == std::string("continue"));
   CHECK(half.runs[2].steps_done == 15);
-  // 2 s a step of cdsp, 4 s of control: 60 s for the one, 60 and 120 s for the two others.
+  // 2 s a step of cdsp, 4 s of control: 60 s for the one, 60 and 120 s for the two others. Then 60
+  // test images told and not told, each a third of what it costs in a step of 8: 5 steps a run.
   CHECK(*seconds_per_step(half.runs, "cdsp") == 2.0);
   CHECK(*seconds_per_step(half.runs, "control") == 4.0);
-  CHECK(*estimated_seconds(half.runs, 1) == 240.0);
-  CHECK(*estimated_seconds(half.runs, 2) == 120.0);
-  CHECK(*estimated_seconds(half.runs, 100) == 120.0);  // a run is not shared
+  CHECK(*estimated_seconds(half.runs, 1) == Approx(240.0 + 2 * 10.0 + 2 * 20.0));
+  CHECK(*estimated_seconds(half.runs, 2) == Approx(150.0));
+  CHECK(*estimated_seconds(half.runs, 100) == Approx(140.0));  // a run is not shared
+  CHECK(*estimated_seconds(half.runs, 1, 7.0) == Approx(240.0 + 4 * 7.0));
+}
+
+TEST_CASE("a pace is told by the steps alone, and not too early", "[experiment]") {
+  PlannedRun run;
+  CHECK_FALSE(pace_seen(run, 50, 100, 19.0));
+  CHECK_FALSE(pace_seen(run, 50, 50, 60.0));
+  CHECK(*pace_seen(run, 50, 100, 25.0) == 0.5);
+  // An evaluation is worth ten steps and comes after every hundred.
+  run.steps_per_epoch = 100;
+  run.evaluation_steps = 10;
+  CHECK(*pace_seen(run, 0, 50, 50.0) == Approx(1.1));    // none seen yet
+  CHECK(*pace_seen(run, 0, 100, 110.0) == Approx(1.1));  // one seen
+  CHECK(*pace_seen(run, 90, 110, 30.0) == Approx(1.1));
+}
+
+TEST_CASE("runs of different versions and devices are never mixed", "[experiment]") {
+  const TemporaryFolder folder;
+  const fs::path out = folder.path() / "out";
+  RunRequest request = request_in(out);
+  request.seeds = {0};
+  const auto write_both = [&](const std::string& found, const std::string& put) {
+    fs::remove_all(out);
+    for (const SuiteArm& arm : request.arms)
+      write_run(out / arm.name / "seed_0", arm.config, 0, "finished");
+    std::string text = read_file(out / "control" / "seed_0" / "run.json");
+    const size_t place = text.find(found);
+    REQUIRE(place != std::string::npos);
+    const size_t end = text.find('\n', place);
+    text.replace(place, end - place, put + (text[end - 1] == ',' ? "," : ""));
+    write_file_atomically(out / "control" / "seed_0" / "run.json", text);
+  };
+  const std::string control = (out / "control" / "seed_0").string();
+  for (const auto& [found, put, said] :
+       {std::tuple("\"cdsp\": ", "\"cdsp\": \"9.9.9\"", "by cdsp 9.9.9"),
+        std::tuple("\"libtorch\": ", "\"libtorch\": \"2.9.0\"", "with LibTorch 2.9.0"),
+        std::tuple("\"device\": ", "\"device\": \"cuda:0\"", "on cuda")}) {
+    CAPTURE(said);
+    write_both(found, put);
+    const std::string message = refusal(request);
+    CHECK_THAT(message, ContainsSubstring(control + " holds a run " + said));
+    CHECK_THAT(message, ContainsSubstring((out / "cdsp" / "seed_0").string() + " holds a run"));
+    // Alone it is no mixture; with a run that is still to be trained here it is.
+    RunRequest alone = request;
+    alone.arms = {request.arms[1]};
+    CHECK_NOTHROW(plan_runs(alone));
+    alone.seeds = {0, 1};
+    CHECK_THAT(refusal(alone), ContainsSubstring("control seed 1 is to be trained"));
+  }
+  // Another commit of the same version is no other program.
+  write_both("\"git_commit\": ", "\"git_commit\": \"deadbeef0000\"");
+  CHECK(plan_runs(request).runs[1].maker->commit == "deadbeef0000");
 }
 
 TEST_CASE("max_steps bounds a plan", "[experiment]") {

@@ -97,6 +97,26 @@ TEST_CASE("a queue trains and evaluates every run, so many at a time", "[experim
   CHECK(stages.started == Names{"train 0", "evaluate 0", "train 1", "evaluate 1"});
 }
 
+TEST_CASE("runs start seed by seed, of a seed the longest first", "[experiment]") {
+  auto runs = planned(2);  // as a plan lists them: arm by arm
+  auto slow = planned(2);
+  for (PlannedRun& run : runs) run.config.variant = Variant::kBaseline;
+  for (PlannedRun& run : slow) {
+    run.arm = "slow";
+    run.config.variant = Variant::kCdsp;
+    runs.push_back(run);
+  }
+  Names order;
+  Stages stages;
+  stages.end = [&](const PlannedRun& run, RunStage stage) {
+    if (stage == RunStage::kTrain) order.push_back(run.name());
+    return StageEnd{};
+  };
+  LastState seen;
+  work_off(runs, {1, nullptr}, stages.launcher(), seen);
+  CHECK(order == Names{"slow seed 0", "arm seed 0", "slow seed 1", "arm seed 1"});
+}
+
 TEST_CASE("what is finished is not done again", "[experiment]") {
   auto runs = planned(3);
   runs[0].state = RunState::kFinished;

@@ -123,3 +123,29 @@ TEST_CASE("the shipped suites hold the controls", "[experiment]") {
     only_difference(5, 2, "conflict.lambda", "0.0");
   }
 }
+
+TEST_CASE("arms of a suite are chosen by name", "[experiment]") {
+  const Suite suite = load_suite(shipped("paper-controls.yaml"), {});
+  std::vector<std::string> names;
+  for (const SuiteArm& arm : chosen_arms(suite, {"cdsp-no-conflict", "blind", "cdsp"}))
+    names.push_back(arm.name);
+  CHECK(names == std::vector<std::string>{"blind", "cdsp", "cdsp-no-conflict"});
+  const auto refused = [&](const std::vector<std::string>& wanted) {
+    return message_of<InputError>([&] { chosen_arms(suite, wanted); });
+  };
+  CHECK_THAT(refused({"cdsp", "no-conflict"}),
+             ContainsSubstring("has no arm 'no-conflict'; it has baseline, blind, cdsp, "
+                               "baseline-task-dropout, cdsp-blind, cdsp-no-conflict"));
+  CHECK_THAT(refused({"cdsp", ""}), ContainsSubstring("has no arm ''"));
+  CHECK(refused({"cdsp", "cdsp"}) == "--arms: cdsp stands there twice");
+}
+
+TEST_CASE("the controls of a suite stand beside its folder", "[experiment]") {
+  for (const char* name : {"paper", "reference"}) {
+    const fs::path controls = suite_with_controls(shipped(name));
+    CHECK(controls.filename() == std::string(name) + "-controls.yaml");
+    CHECK(suite_with_controls(shipped(name) / "") == controls);
+    CHECK(suite_with_controls(controls) == controls);
+  }
+  CHECK(suite_with_controls(shipped("smoke")).empty());
+}

@@ -3,7 +3,7 @@
 namespace cdsp::test {
 namespace {
 
-constexpr int64_t kEpochs = 10, kStepsPerEpoch = 10;
+constexpr int64_t kEpochs = 10;
 
 const RoutingRows kByTexture = {{.5, .4, .1, .0}, {.1, .1, .3, .5}, {.1, .2, .3, .4}};
 const RoutingRows kByMeaning = {{.5, .4, .1, .0}, {.4, .5, .1, .0}, {.1, .1, .3, .5}};
@@ -34,18 +34,13 @@ ClaimRun make_run(const std::string& arm, uint64_t seed) {
   const double loss = (baseline ? 0.14 : arm == "blind" ? 0.17 : 0.15) - jitter(seed * 2 + 1);
   for (int64_t epoch = 1; epoch <= kEpochs; ++epoch) {
     const double behind = 0.1 / static_cast<double>(epoch) * (baseline ? 1.0 : 2.0);
+    const double sparsity =
+        epoch <= 3 ? 0.1 * static_cast<double>(epoch) : (epoch % 2 == 0 ? 0.30 : 0.28);
     run.epochs.push_back({epoch, loss + behind, accuracy - behind, loss + behind, accuracy - behind,
-                          epoch <= 3 ? kByTexture : run.informed_routing});
-    for (int64_t i = 1; i <= kStepsPerEpoch; ++i) {
-      const int64_t step = (epoch - 1) * kStepsPerEpoch + i;
-      const double late = step % 2 == 0 ? 0.30 : 0.28;
-      run.steps.push_back({step, epoch,
-                           step == 1    ? 0.0
-                           : epoch == 1 ? -4.0
-                                        : -5.0 - jitter(seed),
-                           epoch <= 3 ? 0.01 * static_cast<double>(step) - 0.01 : late});
-    }
+                          epoch <= 3 ? kByTexture : run.informed_routing, sparsity,
+                          epoch == 1 ? -4.0 : -5.0 - jitter(seed)});
   }
+  run.start = {shifted(kAlike, seed), shifted(kAlike, seed), 0.0};
   run.links = {{{.9, .2, .1, .1}, {.1, .88, .1, .1}, {.1, .1, .5, .1}, {.1, .1, .1, .4}}};
   run.links[0][0][0] += jitter(seed);
   return run;

@@ -10,7 +10,7 @@
 namespace cdsp::test {
 
 /// Runs of the arms baseline, blind, cdsp and cdsp-no-conflict with seeds 0 to `seeds` - 1, a
-/// little different from seed to seed, of ten epochs with ten logged steps each.
+/// little different from seed to seed, of ten epochs; before training they route all tasks alike.
 std::vector<ClaimRun> supporting_runs(uint64_t seeds);
 
 }  // namespace cdsp::test

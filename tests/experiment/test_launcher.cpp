@@ -2,6 +2,7 @@
 
 #include "experiment/blind_eval.h"
 #include "experiment/train_run.h"
+#include "train/trainer.h"
 
 namespace cdsp::test {
 namespace {

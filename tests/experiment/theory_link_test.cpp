@@ -205,3 +205,48 @@ TEST_CASE("p is a super-martingale where the pressure exceeds the noise's push")
   // lambda delta p (1 - p) = T (1 - 2 p) with T = 0.001 at p = 0.005.
   CHECK(raised_below(link_of(ConflictPenalty::kSigmoid)) == Approx(0.005).margin(0.0003));
 }
+
+TEST_CASE("the noiseless flow says how long a simulation must be") {
+  constexpr auto kSgd = LinkOptimizer::kSgd;
+  // logit: A falls by 0.01 a step to -ln 99. sigmoid: dA/dt = -0.01 p (1 - p) makes
+  // e^-A - 2 A - e^A grow by 0.01 a step from 0, to 99 + 2 ln 99 - 1/99 at p = 0.01.
+  const NoiselessFlow logit = noiseless_flow(link_of(ConflictPenalty::kLogit), kSgd);
+  REQUIRE(logit.crossing);
+  CHECK(static_cast<double>(*logit.crossing) == Approx(std::log(99.0) / 0.01).margin(10.0));
+  CHECK(pruning_horizon(logit) == 2000);
+  const NoiselessFlow sigmoid_flow = noiseless_flow(link_of(ConflictPenalty::kSigmoid), kSgd);
+  REQUIRE(sigmoid_flow.crossing);
+  CHECK(static_cast<double>(*sigmoid_flow.crossing) ==
+        Approx((99.0 + 2.0 * std::log(99.0) - 1.0 / 99.0) / 0.01).margin(20.0));
+  CHECK(pruning_horizon(sigmoid_flow) >= 3 * *sigmoid_flow.crossing);
+  // A weak centring stops it where lambda delta p (1 - p) = gamma.
+  LinkDynamics centred = link_of(ConflictPenalty::kSigmoid);
+  centred.regularisation = 0.05 * centred.pressure();
+  const NoiselessFlow rests = noiseless_flow(centred, kSgd);
+  CHECK_FALSE(rests.crossing);
+  CHECK(rests.p_at_end == Approx(0.0528).epsilon(0.02));
+  CHECK(pruning_horizon(rests) == 2000);
+  // Two that compete let go of each other: slower than any simulation here.
+  const NoiselessFlow pair =
+      noiseless_flow(link_of(ConflictPenalty::kSigmoid), kSgd, /*in_pairs=*/true);
+  REQUIRE(pair.crossing);
+  CHECK(*pair.crossing > 100000);
+  CHECK(pruning_horizon(pair) == 2000);
+}
+
+TEST_CASE("a simulation too short to tell leaves the statement open") {
+  PruningShares shares;
+  shares.steps = {0, 2000};
+  shares.below_hundredth = {0, 0.5};
+  NoiselessFlow flow;
+  flow.p_at_end = 0.05;
+  CHECK(nearly_all_pruned(shares, flow) == false);  // it never gets there
+  flow.crossing = 11000;
+  CHECK_FALSE(nearly_all_pruned(shares, flow).has_value());
+  flow.crossing = 500;
+  CHECK(nearly_all_pruned(shares, flow) == false);  // there was time, and it stands still
+  shares.rising = true;
+  CHECK_FALSE(nearly_all_pruned(shares, flow).has_value());
+  shares.below_hundredth.back() = 0.995;
+  CHECK(nearly_all_pruned(shares, flow) == true);
+}

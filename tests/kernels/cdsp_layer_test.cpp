@@ -76,7 +76,7 @@ LayerResult by_dense_form(const LayerCase& c, const Numerics& n) {
   const at::Tensor x = input(c.x), weights = input(c.weights), u = input(c.u), v = input(c.v),
                    gate = input(c.gate);
   const auto by_expert = std::make_shared<ExpertGradients>();
-  const at::Tensor y = cdsp_layer(x, {c.choices, weights, {}}, u, v, gate, c.mask().to(n.dtype),
+  const at::Tensor y = cdsp_layer(x, {c.choices, weights, {}, {}}, u, v, gate, c.mask().to(n.dtype),
                                   by_expert, n.engine);
   const auto g = gradients_of((y * c.upstream.to(n.dtype)).sum(), {x, weights, u, v, gate});
   return {y, g[0], g[1], g[2], g[3], g[4], by_expert->u, by_expert->v};
@@ -166,7 +166,7 @@ TEST_CASE("the layer's gradients agree with finite differences, the router's inc
     if (shape.k > 1) inputs.push_back({"router logits", logits});
     check_gradients(
         [&] {
-          const Routing routing = route_top_k(logits, shape.k, false, n.engine);
+          const Routing routing = route_top_k(logits, shape.k, false);
           return (cdsp_layer(x, routing, u, v, gate, mask, nullptr, n.engine) * c.upstream).sum();
         },
         inputs);
@@ -178,7 +178,7 @@ TEST_CASE("the answer does not depend on whether gradients are attributed or wan
   INFO(n.name);
   Draw draw(5);
   const LayerCase c({12, 5, 17, 4, 2, 8}, draw);
-  const Routing routing = {c.choices, c.weights.to(n.dtype), {}};
+  const Routing routing = {c.choices, c.weights.to(n.dtype), {}, {}};
   const at::Tensor x = c.x.to(n.dtype), v = c.v.to(n.dtype), gate = c.gate.to(n.dtype);
   const at::Tensor mask = c.mask().to(n.dtype), u = c.u.to(n.dtype);
   const at::Tensor wanted_of_u = u.clone().set_requires_grad(true);
@@ -197,7 +197,7 @@ TEST_CASE(
   LayerCase c({9, 5, 13, 4, 2, 6}, draw);
   c.upstream = at::ones_like(c.x);
   const LayerResult expected = by_loop(c);
-  const Routing routing = {c.choices, c.weights, {}};
+  const Routing routing = {c.choices, c.weights, {}, {}};
   const at::Tensor u = leaf(c.u), gate = leaf(c.gate);
   const at::Tensor y = cdsp_layer(c.x, routing, u, c.v, c.gate, c.mask(), nullptr, n.engine);
   CHECK(relative_error(gradients_of(y.sum(), {u})[0], expected.u) < n.tolerance);

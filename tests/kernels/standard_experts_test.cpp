@@ -58,8 +58,8 @@ struct ExpertsCase {
 
 /// `leaves` as c.leaves() makes them.
 at::Tensor experts_of(const ExpertsCase& c, const std::vector<at::Tensor>& leaves, Engine engine) {
-  return standard_experts(leaves[0], {c.choices, leaves[1], {}}, leaves[2], leaves[3], leaves[4],
-                          leaves[5], engine);
+  return standard_experts(leaves[0], {c.choices, leaves[1], {}, {}}, leaves[2], leaves[3],
+                          leaves[4], leaves[5], engine);
 }
 
 }  // namespace
@@ -115,7 +115,7 @@ TEST_CASE("the standard experts' gradients agree with finite differences, the ro
     const at::Tensor logits = leaf(draw.normal({s.tokens, s.experts}));
     check_gradients(
         [&] {
-          const Routing routing = route_top_k(logits, s.k, false, n.engine);
+          const Routing routing = route_top_k(logits, s.k, false);
           const at::Tensor y =
               standard_experts(in[0], routing, in[2], in[3], in[4], in[5], n.engine);
           return (y * c.upstream).sum();

@@ -10,6 +10,7 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "kernels/patch_embedding.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"

@@ -36,6 +36,11 @@ struct RouterCase {
     return {};
   }
 
+  /// Behind a norm of weight 1.
+  Routing route(const at::Tensor& h, const at::Tensor& one_hot, bool with_probabilities) const {
+    return router.route(h, at::ones({8}, at::kDouble), one_hot, with_probabilities).routing;
+  }
+
   static Config with(RouterNorm norm) {
     Config config = tiny_config();
     config.router.norm = norm;
@@ -95,9 +100,11 @@ TEST_CASE("the routing is that of W_g [LayerNorm(x), v_task] + b_g") {
   INFO(n.name << ", norm " << to_string(norm));
   const RouterCase c(norm, n.engine);
   const at::Tensor x = Draw(3).normal({4, 5, 8});
+  const at::Tensor normal =
+      loop_rms_norm(x.view({20, 8}), at::ones({8}, at::kDouble)).view({4, 5, 8});
   const at::Tensor logits =
-      loop_logits(c, standardised(x, norm == RouterNorm::kToken ? 20 : 4), three_tasks());
-  const Routing routing = c.router.route(x, three_tasks(), /*with_probabilities=*/true);
+      loop_logits(c, standardised(normal, norm == RouterNorm::kToken ? 20 : 4), three_tasks());
+  const Routing routing = c.route(x, three_tasks(), /*with_probabilities=*/true);
   const at::Tensor expected = loop_top_k(logits, 2);
   CHECK(at::equal(routing.indices, expected));
   CHECK(relative_error(routing.weights, loop_softmax_over(logits, expected)) < 1e-13);
@@ -107,8 +114,8 @@ TEST_CASE("the routing is that of W_g [LayerNorm(x), v_task] + b_g") {
 TEST_CASE("a task that is withheld from all and one that is not given at all route alike") {
   const RouterCase c(RouterNorm::kToken, Engine::kReference);
   const at::Tensor x = Draw(4).normal({4, 5, 8});
-  const Routing zeros = c.router.route(x, at::zeros({4, 3}, at::kDouble), true);
-  const Routing none = c.router.route(x, {}, true);
+  const Routing zeros = c.route(x, at::zeros({4, 3}, at::kDouble), true);
+  const Routing none = c.route(x, {}, true);
   CHECK(at::equal(zeros.indices, none.indices));
   CHECK(at::equal(zeros.weights, none.weights));
   CHECK(at::equal(zeros.probabilities, none.probabilities));
@@ -118,9 +125,9 @@ TEST_CASE("the task moves the routing of its own image only") {
   const RouterCase c(RouterNorm::kSequence, Engine::kReference);
   const at::Tensor x = Draw(5).normal({2, 5, 8});
   at::Tensor told = at::zeros({2, 3}, at::kDouble);
-  const at::Tensor before = c.router.route(x, told, true).probabilities;
+  const at::Tensor before = c.route(x, told, true).probabilities;
   told[1][2] = 1.0;
-  const at::Tensor after = c.router.route(x, told, true).probabilities;
+  const at::Tensor after = c.route(x, told, true).probabilities;
   CHECK(at::equal(before.narrow(0, 0, 5), after.narrow(0, 0, 5)));
   CHECK((before - after).narrow(0, 5, 5).abs().min().item<double>() > 0.0);
 }
@@ -131,8 +138,7 @@ TEST_CASE("the loss reaches the embedding where a task is given, and only there"
   const at::Tensor x = draw.normal({4, 5, 8}), upstream = draw.normal({20, 4});
   const at::Tensor embedding = c.parameter("moe.task_embedding.weight");
   const auto gradient = [&](const at::Tensor& one_hot) {
-    return gradients_of((c.router.route(x, one_hot, false).weights * upstream).sum(),
-                        {embedding})[0];
+    return gradients_of((c.route(x, one_hot, false).weights * upstream).sum(), {embedding})[0];
   };
   CHECK(gradient(three_tasks()).ne(0).all().item<bool>());
   CHECK_FALSE(gradient({}).defined());
@@ -147,6 +153,6 @@ TEST_CASE("the router's gradients agree with finite differences") {
   const at::Tensor x = leaf(draw.normal({4, 3, 8})), upstream = draw.normal({12, 4});
   std::vector<GradientInput> inputs = {{"x", x}};
   for (const Parameter& p : c.parameters.all()) inputs.push_back({p.name, p.value});
-  check_gradients(
-      [&] { return (c.router.route(x, three_tasks(), false).weights * upstream).sum(); }, inputs);
+  check_gradients([&] { return (c.route(x, three_tasks(), false).weights * upstream).sum(); },
+                  inputs);
 }

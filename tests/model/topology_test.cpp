@@ -54,36 +54,39 @@ TEST_CASE("an expert's control force over a column is its link to the column's o
 }
 
 TEST_CASE("an expert selects the r columns of the largest control force, the lowest among equals") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   Draw draw(2);
   for (const TopologyShape& s : topology_shapes(draw)) {
     INFO(describe(s));
     const at::Tensor alpha = draw.normal({s.experts, s.experts});
     const at::Tensor expected = mask_of(loop_selection(alpha, s.d_base, s.rank), s.d_base);
-    CHECK(at::equal(select_topology(alpha, s.d_base, s.rank).mask, expected));
-    const Topology in_float = select_topology(alpha.to(at::kFloat), s.d_base, s.rank);
+    CHECK(at::equal(select_topology(alpha, s.d_base, s.rank, engine).mask, expected));
+    const Topology in_float = select_topology(alpha.to(at::kFloat), s.d_base, s.rank, engine);
     CHECK(at::equal(in_float.mask, expected.to(at::kFloat)));
   }
 }
 
 TEST_CASE("a block that the rank cuts gives its first columns") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   // Expert 0 prefers the blocks 2, 0, 1 of four columns each; rank 6 cuts block 0 after two
   // columns.
   const at::Tensor alpha =
       at::tensor({0.5, 0.1, 0.9, 0., 0., 0., 0., 0., 0.}, at::kDouble).view({3, 3});
-  const at::Tensor mask = select_topology(alpha, 12, 6).mask;
+  const at::Tensor mask = select_topology(alpha, 12, 6, engine).mask;
   const at::Tensor expected =
       at::tensor({1., 1., 0., 0., 0., 0., 0., 0., 1., 1., 1., 1.}, at::kDouble);
   CHECK(at::equal(mask[0], expected));
 }
 
 TEST_CASE("equal logits select the first columns, whatever the length of the rows") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   // sigma computed by vector instructions and by their scalar tail may differ in the last bit.
   for (int64_t experts = 1; experts <= 40; ++experts) {
     for (const double logit : {0.0, 0.3, -1.7, 1e-3}) {
       for (const auto dtype : {at::kDouble, at::kFloat}) {
         const int64_t d_base = 3 * experts + 1, rank = (d_base + 1) / 2;
         const at::Tensor alpha = at::full({experts, experts}, logit, dtype);
-        const at::Tensor mask = select_topology(alpha, d_base, rank).mask;
+        const at::Tensor mask = select_topology(alpha, d_base, rank, engine).mask;
         INFO(experts << " experts at " << logit);
         REQUIRE(mask.narrow(1, 0, rank).min().item<double>() == 1.0);
         REQUIRE(mask.sum().item<double>() == static_cast<double>(experts * rank));
@@ -93,18 +96,21 @@ TEST_CASE("equal logits select the first columns, whatever the length of the row
 }
 
 TEST_CASE("links that sigma rounds to the same number are still told apart") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   // sigma(40) and sigma(50) are both 1 in float64; the exact forces differ.
   const at::Tensor alpha = at::tensor({40.0, 50.0, 0.0, 0.0}, at::kDouble).view({2, 2});
-  CHECK(at::equal(select_topology(alpha, 6, 3).mask[0],
+  CHECK(at::equal(select_topology(alpha, 6, 3, engine).mask[0],
                   at::tensor({0., 0., 0., 1., 1., 1.}, at::kDouble)));
 }
 
 TEST_CASE("columns past the last block belong to nobody: chosen last, counted as zeros") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   // Three blocks of three columns; columns 9 and 10 are nobody's.
   const at::Tensor alpha = at::full({3, 3}, -8.0, at::kDouble);
   const double link = sigmoid_of(-8.0).item<double>();
-  const Topology nine = select_topology(alpha, 11, 9), ten = select_topology(alpha, 11, 10),
-                 all = select_topology(alpha, 11, 11);
+  const Topology nine = select_topology(alpha, 11, 9, engine),
+                 ten = select_topology(alpha, 11, 10, engine),
+                 all = select_topology(alpha, 11, 11, engine);
   CHECK(nine.mask.narrow(1, 9, 2).sum().item<double>() == 0.0);
   CHECK(nine.gate[0].item<double>() == Catch::Approx(link));
   CHECK(ten.mask.select(1, 9).sum().item<double>() == 3.0);
@@ -115,22 +121,25 @@ TEST_CASE("columns past the last block belong to nobody: chosen last, counted as
 }
 
 TEST_CASE("the gate is the mean control force of the selected columns") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   Draw draw(3);
   for (const TopologyShape& s : topology_shapes(draw)) {
     INFO(describe(s));
     const at::Tensor alpha = draw.normal({s.experts, s.experts});
     const at::Tensor expected = loop_gate(alpha, s.d_base, loop_selection(alpha, s.d_base, s.rank));
-    CHECK(relative_error(select_topology(alpha, s.d_base, s.rank).gate, expected) < 1e-14);
+    CHECK(relative_error(select_topology(alpha, s.d_base, s.rank, engine).gate, expected) < 1e-14);
   }
 }
 
 TEST_CASE("with rank 1 the gate is the strongest link") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   const at::Tensor alpha = Draw(4).normal({5, 5});
   const at::Tensor expected = at::sigmoid(std::get<0>(alpha.max(1)));
-  CHECK(relative_error(select_topology(alpha, 23, 1).gate, expected) < 1e-15);
+  CHECK(relative_error(select_topology(alpha, 23, 1, engine).gate, expected) < 1e-15);
 }
 
 TEST_CASE("the gradient of the gate agrees with finite differences") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   Draw draw(5);
   for (const TopologyShape& s : {TopologyShape{4, 22, 11}, TopologyShape{3, 11, 11},
                                  TopologyShape{5, 20, 1}, TopologyShape{1, 3, 2}}) {
@@ -138,22 +147,25 @@ TEST_CASE("the gradient of the gate agrees with finite differences") {
     const at::Tensor alpha = leaf(draw.normal({s.experts, s.experts})),
                      upstream = draw.normal({s.experts});
     check_gradients(
-        [&] { return (select_topology(alpha, s.d_base, s.rank).gate * upstream).sum(); },
+        [&] { return (select_topology(alpha, s.d_base, s.rank, engine).gate * upstream).sum(); },
         {{"alpha", alpha}});
   }
 }
 
 TEST_CASE("only the links that were selected get a gradient through the gate") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   const at::Tensor alpha =
       leaf(at::tensor({0.5, 0.1, 0.9, 0.2, 0.3, 0.1, 0.0, 0.0, 0.1}, at::kDouble).view({3, 3}));
-  const at::Tensor gradient = gradients_of(select_topology(alpha, 12, 6).gate.sum(), {alpha})[0];
+  const at::Tensor gradient =
+      gradients_of(select_topology(alpha, 12, 6, engine).gate.sum(), {alpha})[0];
   const at::Tensor expected = at::tensor({1, 0, 1, 1, 1, 0, 1, 0, 1}, at::kLong).view({3, 3});
   CHECK(at::equal(gradient.ne(0).to(at::kLong), expected));
 }
 
 TEST_CASE("the selection itself carries no gradient") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
   const at::Tensor alpha = leaf(Draw(6).normal({3, 3}));
-  CHECK_FALSE(select_topology(alpha, 12, 6).mask.requires_grad());
+  CHECK_FALSE(select_topology(alpha, 12, 6, engine).mask.requires_grad());
   CHECK_FALSE(control_force(alpha, 12).requires_grad());
 }
 

@@ -187,8 +187,42 @@ void write_claims(const fs::path& folder) {
       Json::array({claim_part("separation index, CDSP blind", -0.2, "not supported")}));
   add("C10", "supported",
       Json::array({claim_part("accuracy behind the baseline", 0.2, "supported")}));
+  json["claims"].back()["parts"][0]["unit"] = "";
   add("C11", "not measured", Json::array());
   write(folder / "claims.json", json.dump(1));
+}
+
+using Rows = std::vector<std::vector<std::string>>;
+
+Json table(const std::string& title, const std::vector<std::string>& columns, const Rows& rows) {
+  return {{"title", title}, {"columns", columns}, {"rows", rows}};
+}
+
+void write_experiments(const fs::path& folder, const ComparisonShape& shape) {
+  const auto add = [&](const std::string& id, const std::vector<Json>& tables) {
+    const Json json = {{"format", 1}, {"id", id}, {"title", id}, {"text", ""}, {"tables", tables}};
+    write(folder / "experiments" / id / "experiment.json", json.dump(1));
+  };
+  const Rows by_seed = {{"0", "0.100"}, {"1", ""}};
+  add("1_emergent_modularity", {table("By seed", {"seed", "separation told (bits)"}, by_seed)});
+  const Rows pairs = {
+      {"Pearson, mnist and kmnist", "0.120 [0.100, 0.140]", "0.910 [0.900, 0.920]"}};
+  const Rows fates = {{"0", "mnist", "3"}};
+  add("2_instruction_overfitting",
+      {table("Layer 0 over seeds", {"measure", "told the task", "not told"}, pairs),
+       table("What became of each task's expert", {"seed", "task", "expert told"}, fates)});
+  Rows rows;
+  std::string csv = "arm,measure,seeds,mean_difference,interval_low,interval_high\n";
+  for (const std::string& arm : shape.arms) {
+    if (arm == "cdsp") continue;
+    rows.push_back({arm, "0.040 [-0.083, 0.163]"});
+    for (const char* measure : {"separation_index", "blind_separation_index"}) {
+      csv += arm + "," + measure + ",3,0.04,-0.083,0.163\n";
+    }
+  }
+  add("3_necessity_of_conflict",
+      {table("CDSP minus the arm at the same seeds", {"arm", "separation told (bits)"}, rows)});
+  write(folder / "experiments" / "3_necessity_of_conflict" / "differences.csv", csv);
 }
 
 Json run_json(const std::string& arm, int64_t seed, const std::string& run_folder, Drawn& drawn) {
@@ -247,13 +281,17 @@ void write_run(const fs::path& folder, const std::string& arm, int64_t seed,
 void write_comparison(const fs::path& folder, const ComparisonShape& shape) {
   Json json = {{"format", 2},         {"suite", "configs/paper"},
                {"tasks", kTaskNames}, {"seeds", Json::array()},
-               {"order", shape.arms}, {"runs", Json::array()}};
+               {"order", shape.arms}, {"runs", Json::array()},
+               {"labels", "native"},  {"train_images", {7876, 7876, 7876}}};
+  json["test_images"] = {100, 100, 200};
   for (int64_t seed = 0; seed < shape.seeds; ++seed) json["seeds"].push_back(seed);
   double level = 0.95;
   for (const std::string& arm : shape.arms) {
     level -= 0.01;
     Json& entry = json["arms"][arm];
     entry["variant"] = variant_of(arm);
+    entry["steps"] = shape.epochs * shape.steps_an_epoch;
+    entry["epochs"] = shape.epochs;
     entry["differs_from_cdsp"] = Json::object();
     if (arm == "no-conflict") entry["differs_from_cdsp"]["conflict.lambda"] = "0.0";
     for (const char* measure :
@@ -279,6 +317,7 @@ void write_comparison(const fs::path& folder, const ComparisonShape& shape) {
   json["provenance"] = {{"commit", "0123456789ab"}, {"data_fingerprint", "0123456789abcdef"}};
   write(folder / "comparison.json", json.dump(1));
   if (shape.claims) write_claims(folder);
+  if (shape.experiments) write_experiments(folder, shape);
 }
 
 void write_ablation(const fs::path& folder, const ComparisonShape& shape) {

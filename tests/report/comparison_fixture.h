@@ -11,10 +11,10 @@ namespace cdsp::test {
 struct ComparisonShape {
   std::vector<std::string> arms = {"baseline", "blind", "cdsp"};  // others are variants of cdsp
   int64_t seeds = 3, epochs = 4, steps_an_epoch = 6;
-  bool claims = true;
+  bool claims = true, experiments = true;
 };
 
-/// Writes comparison.json, claims.json and every run's files below `folder`.
+/// Writes comparison.json, claims.json, experiments/ and every run's files below `folder`.
 void write_comparison(const std::filesystem::path& folder, const ComparisonShape& shape);
 
 /// Writes one run's files.

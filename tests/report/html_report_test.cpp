@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <regex>
 #include <string>
 
@@ -11,7 +12,9 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "report/comparison_fixture.h"
+#include "report/page/html_table.h"
 #include "report/page/template.h"
+#include "report/training_facts.h"
 #include "report/well_formed.h"
 #include "support/catch.h"
 #include "support/temp_dir.h"
@@ -36,6 +39,14 @@ bool asks_for_nothing(const std::string& html) {
   return html.find("url(") == std::string::npos && html.find("@import") == std::string::npos;
 }
 
+const std::string kNumbers = "<script type=\"application/json\" data-numbers>";
+
+/// What stands in the first script element that begins so, after `from`.
+nlohmann::json json_after(const std::string& html, const std::string& start, size_t from) {
+  const size_t at = html.find(start, from) + start.size();
+  return nlohmann::json::parse(html.substr(at, html.find("</script>", at) - at));
+}
+
 std::string complaint_of(const fs::path& folder) {
   return message_of<InputError>([&] { page::read_report_data(folder); });
 }
@@ -51,7 +62,7 @@ TEST_CASE("a comparison's page", "[report]") {
   for (const char* part :
        {"<h1>CDSP-MoE: comparison of arms</h1>", "id=\"experiment-1\"", "id=\"experiment-2\"",
         "id=\"experiment-3\"", "id=\"claims\"", "id=\"config\"", "id=\"provenance\"", "95.14",
-        "Published (%)", "94.00 ± 1.00", "92.00 to 96.00", "Linear softmax on pixels", "90.33",
+        "Published (%)", "94.00 ± 1.00", "92.00 to 96.00", "Linear softmax on pixels", "81.25",
         "not supported", "What claim C11 says", "conflict.lambda", "0123456789abcdef",
         "2 supported, 1 not supported, 1 inconclusive"}) {
     CHECK_THAT(report.html, ContainsSubstring(part));
@@ -72,21 +83,116 @@ TEST_CASE("what the slider shows is what the files say", "[report]") {
   const TemporaryFolder folder;
   write_comparison(folder.path(), {});
   const std::string html = report_of(folder.path()).html;
-  const std::string start = "<script type=\"application/json\" data-numbers>";
-  const size_t from = html.find(start) + start.size();
-  const auto numbers =
-      nlohmann::json::parse(html.substr(from, html.find("</script>", from) - from));
-  CHECK(numbers.at("colours").size() == 101);
+  CHECK(json_after(html, "<script type=\"application/json\" id=\"colour-scale\">", 0).size() ==
+        101);
+  const auto numbers = json_after(html, kNumbers, html.find("data-explorer"));
   const auto& arm = numbers.at("arms").at("cdsp");
-  CHECK(arm.at("epochs") == nlohmann::json({1, 2, 3, 4}));
+  REQUIRE(arm.at("runs").size() == 3);
+  CHECK(arm.at("runs")[2].at("seed") == 2);
+  CHECK(arm.at("runs")[2].at("epochs") == nlohmann::json({1, 2, 3, 4}));
   CHECK(arm.at("panels").size() == 6);
   CHECK(numbers.at("arms").at("baseline").at("panels").size() == 2);
-  const auto run = page::read_run(folder.path() / "cdsp" / "seed_0");
+  const auto run = page::read_run(folder.path() / "cdsp" / "seed_2");
   const auto& routing = arm.at("panels")[1];
   CHECK(routing.at("kind") == "routing");
   CHECK(routing.at("layer") == 1);
-  CHECK(routing.at("values")[2][8 * 2 + 5].get<double>() ==
+  CHECK(routing.at("values")[2][2][8 * 2 + 5].get<double>() / 1e4 ==
         Catch::Approx(run.tables.at(3).routing[1][2][5]).margin(5e-5));
+}
+
+TEST_CASE("routing of every seed can be chosen, informed and withheld", "[report]") {
+  const TemporaryFolder folder;
+  ComparisonShape shape;
+  shape.arms.insert(shape.arms.end(), {"no-conflict", "cdsp-blind"});
+  write_comparison(folder.path(), shape);
+  const auto data = page::read_report_data(folder.path());
+  const std::string html = html_report(data).html;
+  const auto numbers = json_after(html, kNumbers, html.find("Routing of every arm"));
+  CHECK(numbers.at("seeds") == nlohmann::json({0, 1, 2}));
+  // CDSP and two more told and withheld; the blind baseline is never told.
+  REQUIRE(numbers.at("panels").size() == 7);
+  const auto& first = numbers.at("panels")[0];
+  CHECK(first.at("values")[1][8 + 3].get<double>() / 1e4 ==
+        Catch::Approx(data.runs_of("cdsp")[1]->informed[0][1][3]).margin(5e-5));
+  for (const char* title : {"no-conflict, informed", "cdsp-blind, task withheld"}) {
+    CHECK_THAT(html, ContainsSubstring(title));
+  }
+}
+
+TEST_CASE("the three experiments' own tables are on the page", "[report]") {
+  const TemporaryFolder folder;
+  ComparisonShape shape;
+  shape.arms.emplace_back("no-conflict");
+  write_comparison(folder.path(), shape);
+  const HtmlReport report = report_of(folder.path());
+  for (const char* part :
+       {"Pearson, mnist and kmnist", "0.910 [0.900, 0.920]", "What became of each task",
+        "CDSP minus the arm at the same seeds", "0.040 [-0.083, 0.163]", "CDSP − no-conflict"}) {
+    CHECK_THAT(report.html, ContainsSubstring(part));
+  }
+  std::map<std::string, std::string> figures(report.figures.begin(), report.figures.end());
+  for (const char* figure : {"separation_index_by_arm.svg", "blind_separation_index_by_arm.svg",
+                             "separation_index_differences.svg"}) {
+    CAPTURE(figure);
+    REQUIRE(figures.count(figure) == 1);
+    CHECK_THAT(figures[figure], ContainsSubstring("no-conflict"));
+  }
+  // A network that is never told the task has no informed routing to speak of.
+  CHECK(figures["separation_index_by_arm.svg"].find("Blind baseline") == std::string::npos);
+  CHECK(figures["separation_index_by_epoch.svg"].find("Blind baseline") == std::string::npos);
+  fs::remove_all(folder.path() / "experiments");
+  CHECK_THAT(report_of(folder.path()).html, ContainsSubstring("There is no folder experiments"));
+}
+
+TEST_CASE("published figures come with what they were measured under", "[report]") {
+  const TemporaryFolder folder;
+  write_comparison(folder.path(), {});
+  const std::string html = report_of(folder.path()).html;
+  for (const char* part :
+       {"The published columns.", "coarse labels", "60,000 training images a task",
+        "14,000 to 28,000 optimiser steps",
+        "Here: native labels, training images 7,876 a task, "
+        "optimiser steps 24, 3 seeds",
+        "Optimiser steps of a run</dt><dd>24</dd>", "Training images</dt><dd>7,876 a task</dd>",
+        "Test images</dt><dd>mnist 100, kmnist 100, fashion-mnist 200</dd>",
+        "Epochs of a run</dt><dd>4</dd>", "Labels</dt><dd>native</dd>"}) {
+    CHECK_THAT(html, ContainsSubstring(part));
+  }
+  TrainingFacts alike{"coarse", {"a"}, {60000}, {}, {14070}, {10}, 1};
+  CHECK(published_caveat(alike).find("do not measure the same") == std::string::npos);
+  alike.steps = {1850, 14070};
+  CHECK_THAT(published_caveat(alike), ContainsSubstring("1,850 to 14,070"));
+  CHECK_THAT(published_caveat(alike), ContainsSubstring("do not measure the same"));
+}
+
+TEST_CASE("claims are worded as their data are", "[report]") {
+  const TemporaryFolder folder;
+  write_comparison(folder.path(), {});
+  const std::string html = report_of(folder.path()).html;
+  // What decides comes first; accuracies are in points here as in the tables.
+  CHECK_THAT(html, ContainsSubstring("<b>Fails: separation index, CDSP blind.</b>"));
+  CHECK_THAT(html, ContainsSubstring("<b>Open: JS(0,1) - JS(1,2) at epoch 2.</b>"));
+  CHECK_THAT(html, ContainsSubstring("20 [10, 30]"));
+  CHECK_THAT(html, ContainsSubstring("percentage points"));
+  auto claims = nlohmann::json::parse(read_file(folder.path() / "claims.json"));
+  claims["seeds"] = {4};
+  folder.write("claims.json", claims.dump());
+  const std::string one = report_of(folder.path()).html;
+  CHECK_THAT(one, ContainsSubstring("Only seed 4 was run."));
+  CHECK(one.find("over seeds 4") == std::string::npos);
+}
+
+TEST_CASE("measures are named in words", "[report]") {
+  const std::vector<std::string> tasks = {"mnist", "kmnist", "fashion-mnist"};
+  CHECK(page::style_of_measure("blind_jensen_shannon_0_1", tasks).title ==
+        "Jensen-Shannon divergence, mnist and kmnist, task withheld (bits)");
+  CHECK(page::style_of_measure("pearson_0_2", tasks).title ==
+        "Pearson correlation, mnist and fashion-mnist, informed");
+  CHECK(page::style_of_measure("blind_loss").title == "Test loss, task withheld (nats)");
+  CHECK(page::style_of_measure("test_accuracy_gap_to_baseline").sign);
+  CHECK(page::style_of_measure("some_new_accuracy").title == "Some new accuracy (%)");
+  CHECK(page::style_of_measure("pearson_0_7", tasks).title ==
+        "Pearson correlation, mnist and task 7, informed");
 }
 
 TEST_CASE("text from files does not become markup", "[report]") {
@@ -118,6 +224,22 @@ TEST_CASE("ten seeds of six arms stay below 5 MB", "[report]") {
   const HtmlReport report = report_of(folder.path());
   CHECK(report.html.size() < 5'000'000);
   CHECK_THAT(report.html, ContainsSubstring("data-arm=\"self-loop\""));
+  CHECK(report.html.find("The page has room for the first") == std::string::npos);
+}
+
+TEST_CASE("a page has room for so many seeds, and says how many", "[report]") {
+  const TemporaryFolder folder;
+  ComparisonShape shape;
+  shape.arms = {"cdsp"};
+  shape.seeds = 4;
+  shape.epochs = 400;
+  shape.steps_an_epoch = 1;
+  write_comparison(folder.path(), shape);
+  const std::string html = report_of(folder.path()).html;
+  CHECK(html.size() < 5'000'000);
+  CHECK_THAT(html, ContainsSubstring("The page has room for the first 3 of 4 seeds"));
+  const auto numbers = json_after(html, kNumbers, html.find("data-explorer"));
+  CHECK(numbers.at("arms").at("cdsp").at("runs").size() == 3);
 }
 
 TEST_CASE("what is missing is said", "[report]") {
@@ -229,7 +351,7 @@ TEST_CASE("a report to look at", "[.browser]") {
   REQUIRE(out != nullptr);
   const fs::path folder = out;
   ComparisonShape shape;
-  shape.arms.emplace_back("no-conflict");
+  shape.arms.insert(shape.arms.end(), {"baseline-task-dropout", "cdsp-blind", "no-conflict"});
   write_comparison(folder, shape);
   write_theory(folder);
   const HtmlReport report = report_of(folder);

@@ -6,6 +6,7 @@
 
 #include "support/catch.h"
 #include "support/tiny_setup.h"
+#include "train/trainer.h"
 
 namespace {
 

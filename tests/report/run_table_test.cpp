@@ -153,6 +153,8 @@ TEST_CASE("an ablation's table and bars", "[report]") {
   ablation.study.config = "cdsp.yaml";
   ablation.study.values = {"0", "10"};
   ablation.seeds = {0, 1};
+  ablation.base = "10";
+  ablation.notes = {"Something to know."};
   for (const std::string& value : ablation.study.values) {
     for (const uint64_t seed : ablation.seeds) {
       ComparedRun run;
@@ -167,10 +169,19 @@ TEST_CASE("an ablation's table and bars", "[report]") {
   CHECK_THAT(text, ContainsSubstring("cdsp.yaml, conflict.lambda at 2 values; seeds 0, 1"));
   CHECK_THAT(text, ContainsSubstring("  0  " + std::string(20, '#') + " 40.00 ± 0.00\n"));
   CHECK_THAT(text, ContainsSubstring("  10 " + std::string(40, '#') + " 80.00 ± 0.00\n"));
-  CHECK_THAT(text, ContainsSubstring("  0  -0.100 ± 0.000\n"));  // no bar below 0
-  CHECK(text.find("alpha sparsity") == std::string::npos);       // not measured
+  // Bars below 0 go to the left of an axis, on the scale of those above.
+  CHECK_THAT(text, ContainsSubstring("  0  " + std::string(13, '#') + "| -0.100 ± 0.000\n"));
+  CHECK_THAT(text, ContainsSubstring("  10 " + std::string(13, ' ') + "|" + std::string(27, '#') +
+                                     " 0.200 ± 0.000\n"));
+  // Each value against the base, seed by seed.
+  CHECK_THAT(text, ContainsSubstring("Each value less conflict.lambda = 10 at the same seeds"));
+  CHECK_THAT(text, ContainsSubstring("-0.300 ± 0.000"));
+  CHECK_THAT(text, ContainsSubstring("[-40.00, -40.00]"));
+  CHECK_THAT(text, ContainsSubstring("warning: Something to know.\n"));
+  CHECK(text.find("alpha sparsity") == std::string::npos);  // not measured
   CHECK(text.find("nan") == std::string::npos);
   const std::string page = ablation_markdown(ablation);
   CHECK_THAT(page, ContainsSubstring("# Ablation of conflict.lambda"));
   CHECK_THAT(page, ContainsSubstring("| 10 |"));
+  CHECK_THAT(page, ContainsSubstring("**Warning:** Something to know."));
 }

@@ -26,9 +26,17 @@ inline std::vector<Numerics> all_numerics() {
           {Engine::kEmulated, at::kFloat, 2e-5, "emulated CUDA kernels, float32"}};
 }
 
+/// Those of functions whose fused version on the host is part of a larger piece.
+inline std::vector<Numerics> piece_numerics() {
+  return {all_numerics()[0], all_numerics()[1], all_numerics()[4], all_numerics()[5]};
+}
+
 /// The float64 ones.
 inline std::vector<Numerics> exact_numerics() {
   return {all_numerics()[0], all_numerics()[2], all_numerics()[4]};
+}
+inline std::vector<Numerics> exact_piece_numerics() {
+  return {all_numerics()[0], all_numerics()[4]};
 }
 
 }  // namespace cdsp::test

@@ -11,6 +11,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// A difference of accuracies, written as a fraction, as the tables show it.
+void show_in_points(IntervalRow& part) {
+  constexpr double kPoints = 100;
+  part.unit = "percentage points";
+  part.estimate *= kPoints;
+  for (double& value : part.values) value *= kPoints;
+  for (ShownInterval* interval : {&part.judged, &part.bootstrap}) {
+    if (*interval) *interval = {kPoints * (*interval)->first, kPoints * (*interval)->second};
+  }
+  if (part.threshold) *part.threshold *= kPoints;
+}
+
 IntervalRow read_part(const Json& json) {
   IntervalRow part;
   part.label = json.at("name").get<std::string>();
@@ -23,6 +35,9 @@ IntervalRow read_part(const Json& json) {
   if (std::isfinite(threshold)) part.threshold = threshold;
   part.direction = text_of(json, "direction");
   part.verdict = text_of(json, "verdict");
+  part.of_seeds = part.unit == "of seeds";
+  if (part.of_seeds) part.unit = "share of seeds";
+  if (part.unit.empty() && part.label.find("accuracy") != std::string::npos) show_in_points(part);
   return part;
 }
 

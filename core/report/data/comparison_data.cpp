@@ -1,6 +1,6 @@
 #include "report/data/comparison_data.h"
 
-#include <limits>
+#include <cstdlib>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -26,6 +26,8 @@ ArmData read_arm(const std::string& name, const Json& json) {
   ArmData arm;
   arm.name = name;
   arm.variant = json.at("variant").get<std::string>();
+  arm.steps = json.value("steps", int64_t{0});
+  arm.epochs = json.value("epochs", int64_t{0});
   if (json.contains("differs_from_cdsp")) {
     for (const auto& [key, value] : json["differs_from_cdsp"].items()) {
       arm.differs_from_cdsp.emplace_back(key, shown(value));
@@ -86,6 +88,20 @@ RunData read_compared_run(const fs::path& out, const Json& json,
   return run;
 }
 
+/// What comparison.json did not say in earlier versions, from the runs themselves.
+void complete_from_runs(ComparisonData& comparison, const std::vector<RunData>& runs) {
+  for (const RunData& run : runs) {
+    if (comparison.labels.empty()) comparison.labels = run.config_value("data.labels");
+    for (ArmData& arm : comparison.arms) {
+      if (arm.name != run.arm || arm.steps != 0) continue;
+      for (const auto& [key, value] : run.provenance) {
+        if (key == "steps") arm.steps = std::atoll(value.c_str());
+        if (key == "epochs") arm.epochs = std::atoll(value.c_str());
+      }
+    }
+  }
+}
+
 }  // namespace
 
 const ArmData* ComparisonData::arm(const std::string& name) const {
@@ -103,6 +119,9 @@ ComparisonData read_comparison(const fs::path& folder, ComparedRuns& runs) {
     for (const double seed : numbers_of(json, "seeds")) {
       comparison.seeds.push_back(static_cast<int64_t>(seed));
     }
+    comparison.labels = text_of(json, "labels");
+    comparison.train_images = numbers_of(json, "train_images");
+    comparison.test_images = numbers_of(json, "test_images");
     read_arms(json, comparison);
     if (json.contains("published")) {
       for (const auto& [name, value] : json["published"].items()) {
@@ -127,6 +146,7 @@ ComparisonData read_comparison(const fs::path& folder, ComparedRuns& runs) {
                                  numbers_of(run, "task_blind_accuracy")});
     }
   });
+  complete_from_runs(comparison, runs.runs);
   return comparison;
 }
 

@@ -24,6 +24,7 @@ struct MeasuredData {
 struct ArmData {
   std::string name, variant;
   KeyValues differs_from_cdsp;
+  int64_t steps = 0, epochs = 0;  // of each of its trainings; 0 if unknown
   std::map<std::string, MeasuredData> measures;
 };
 
@@ -37,6 +38,8 @@ struct ComparisonData {
   std::vector<int64_t> seeds;
   std::vector<ArmData> arms;  // in the order to show them
   std::map<std::string, PublishedData> published;
+  std::string labels;                             // data.labels; empty if unknown
+  std::vector<double> train_images, test_images;  // by task; empty if unknown
   std::vector<double> linear_train, linear_test;  // by task; empty if not measured
   KeyValues provenance;
 

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "report/data/json_file.h"
-#include "report/figures/axis.h"
 
 namespace cdsp::page {
 namespace {
@@ -64,21 +63,7 @@ TheoryPart read_part(const Json& json) {
     part.charts.emplace_back(entry.at("id").get<std::string>(), chart);
   }
   for (const Json& entry : json.value("tables", Json::array())) {
-    TheoryTable table;
-    table.title = text_of(entry, "title");
-    for (const Json& column : entry.at("columns")) table.columns.push_back(shown(column));
-    for (const Json& row : entry.at("rows")) {
-      std::vector<std::string> cells;
-      for (const Json& cell : row) {
-        cells.push_back(cell.is_number_float() ? short_number(cell.get<double>(), 5) : shown(cell));
-      }
-      if (cells.size() != table.columns.size()) {
-        throw std::invalid_argument("the table '" + table.title +
-                                    "' has a row of another length than its heading");
-      }
-      table.rows.push_back(cells);
-    }
-    part.tables.push_back(table);
+    part.tables.push_back(table_of(entry));
   }
   return part;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "report/data/table_data.h"
 #include "report/figures/line_chart.h"
 
 namespace cdsp::page {
@@ -16,17 +17,11 @@ struct TheoryFinding {
   std::optional<bool> holds;  // nothing: open
 };
 
-struct TheoryTable {
-  std::string title;
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;
-};
-
 struct TheoryPart {
   std::string id, title, text;
   std::vector<TheoryFinding> findings;
   std::vector<std::pair<std::string, LineChart>> charts;  // with their ids
-  std::vector<TheoryTable> tables;
+  std::vector<TableData> tables;
 };
 
 using TheoryData = std::vector<TheoryPart>;

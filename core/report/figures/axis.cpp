@@ -21,37 +21,42 @@ double round_step(double rough) {
 
 }  // namespace
 
-Axis::Axis(const std::vector<double>& values, bool logarithmic, bool round_ends,
-           size_t wanted_ticks)
-    : logarithmic_(logarithmic) {
+Axis::Axis(const std::vector<double>& values, const AxisRules& rules) : rules_(rules) {
   double low = std::numeric_limits<double>::infinity(), high = -low;
   for (const double value : values) {
-    if (!std::isfinite(value) || (logarithmic && value <= 0)) continue;
+    if (!std::isfinite(value) || (rules.logarithmic && value <= 0)) continue;
     low = std::min(low, value);
     high = std::max(high, value);
   }
   if (low > high) {
-    low = logarithmic ? 0.1 : 0.0;
+    low = rules.logarithmic ? 0.1 : 0.0;
     high = 1.0;
   }
-  if (logarithmic) {
-    logarithmic_ticks(low, high, round_ends);
+  if (rules.logarithmic) {
+    logarithmic_ticks(low, high);
   } else {
-    linear_ticks(low, high, round_ends, wanted_ticks);
+    linear_ticks(low, high);
   }
 }
 
-void Axis::linear_ticks(double low, double high, bool round_ends, size_t wanted) {
+void Axis::linear_ticks(double low, double high) {
+  const auto limit = [this](double value) {
+    if (rules_.least) value = std::max(value, *rules_.least);
+    return rules_.most ? std::min(value, *rules_.most) : value;
+  };
+  low = limit(low);
+  high = limit(high);
   if (high - low < 1e-12 * std::max(1.0, std::abs(high))) {
     // One value: room to either side, so that it lies in the middle.
     const double room = std::max(std::abs(high) * 0.1, 1e-3);
-    low -= room;
-    high += room;
+    low = limit(low - room);
+    high = limit(high + room);
   }
-  const double step = round_step((high - low) / static_cast<double>(wanted));
-  if (round_ends) {
-    low = std::floor(low / step + 1e-9) * step;
-    high = std::ceil(high / step - 1e-9) * step;
+  double step = round_step((high - low) / static_cast<double>(rules_.wanted_ticks));
+  if (rules_.whole) step = std::max(step, 1.0);
+  if (rules_.round_ends) {
+    low = limit(std::floor(low / step + 1e-9) * step);
+    high = limit(std::ceil(high / step - 1e-9) * step);
   }
   low_ = low;
   high_ = high;
@@ -63,24 +68,35 @@ void Axis::linear_ticks(double low, double high, bool round_ends, size_t wanted)
   }
 }
 
-void Axis::logarithmic_ticks(double low, double high, bool round_ends) {
+void Axis::logarithmic_ticks(double low, double high) {
   low_ = std::log10(low);
   high_ = std::log10(high);
-  if (round_ends || high_ - low_ < 1e-9) {
+  if (rules_.round_ends || high_ - low_ < 1e-9) {
     low_ = std::floor(low_ + 1e-9);
     high_ = std::max(std::ceil(high_ - 1e-9), low_ + 1);
   }
+  // Less than two whole decades: their 2 and 5 have room for labels too.
+  const bool is_short = high_ - low_ < 2 - 1e-9;
   // No more than about six labels.
   const auto stride = std::max<int64_t>(1, static_cast<int64_t>(std::ceil((high_ - low_) / 6)));
-  for (auto power = static_cast<int64_t>(std::ceil(low_ - 1e-9));
-       static_cast<double>(power) <= high_ + 1e-9; power += stride) {
-    const double value = std::pow(10.0, static_cast<double>(power));
+  const auto add = [&](double value) {
+    const double place = std::log10(value);
+    if (place < low_ - 1e-9 || place > high_ + 1e-9) return;
     ticks_.push_back({value, short_number(value)});
+  };
+  const double first = is_short ? std::floor(low_ + 1e-9) : std::ceil(low_ - 1e-9);
+  for (auto power = static_cast<int64_t>(first); static_cast<double>(power) <= high_ + 1e-9;
+       power += stride) {
+    const double value = std::pow(10.0, static_cast<double>(power));
+    add(value);
+    if (!is_short) continue;
+    add(2 * value);
+    add(5 * value);
   }
 }
 
 double Axis::position(double value) const {
-  if (logarithmic_) value = value > 0 ? std::log10(value) : std::nan("");
+  if (rules_.logarithmic) value = value > 0 ? std::log10(value) : std::nan("");
   return (value - low_) / (high_ - low_);
 }
 
@@ -89,7 +105,10 @@ std::string short_number(double value, int digits) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*g", digits, value);
   const double size = std::abs(value);
-  if (size >= 1e4 && size < 1e7) std::snprintf(text, sizeof text, "%.0f", value);
+  // Where the digits end before the units: the whole number rather than a power of ten.
+  if (size >= std::pow(10.0, digits) - 0.5 && size < 1e7) {
+    std::snprintf(text, sizeof text, "%.0f", value);
+  }
   return text;
 }
 

@@ -1,4 +1,5 @@
-// Estimates with their intervals against the thresholds that decide a claim, as an SVG.
+// Estimates with their intervals, a row each, as an SVG: against the thresholds that decide a
+// claim, or arm by arm.
 #pragma once
 
 #include <optional>
@@ -16,8 +17,9 @@ struct IntervalRow {
   double estimate = 0;              // NaN if there is none
   ShownInterval judged, bootstrap;  // judged: Student's t, or Clopper and Pearson's for a share
   std::optional<double> threshold;
-  std::string direction;  // ">", ">=", "<", "<=": the side that the claim needs
-  std::string verdict;    // in words
+  std::string direction;  // ">", ">=", "<", "<=": the side that is needed; empty: none is
+  std::string verdict;    // in words; empty: nothing is judged
+  bool of_seeds = false;  // the share of seeds in which something holds
 };
 
 struct IntervalChart {
@@ -27,7 +29,10 @@ struct IntervalChart {
 
 std::string interval_chart_svg(const IntervalChart& chart);
 
-/// "≥ 0.85", "> 0"; empty without a threshold.
+/// "≥ 0.85", "> 0"; empty without a threshold or a side of it.
 std::string needed_in_words(const IntervalRow& row);
+
+/// "0.123"; of a share of seeds "4 of 6 seeds".
+std::string estimate_in_words(const IntervalRow& row, int digits = 3);
 
 }  // namespace cdsp

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,8 @@ namespace cdsp {
 struct ChartAxis {
   std::string label;  // with its unit
   bool logarithmic = false;
+  bool whole = false;                           // ticks at whole numbers only
+  std::optional<double> least = {}, most = {};  // the quantity cannot lie beyond
 };
 
 struct ChartSeries {
@@ -25,11 +28,16 @@ struct LineChart {
   std::string title, subtitle;
   ChartAxis x, y;
   std::vector<ChartSeries> series;
-  std::vector<std::string> categories;  // where given, x is the index of one of them
-  std::vector<double> thresholds;       // horizontal dashed lines
+  std::vector<double> thresholds;  // horizontal dashed lines
 };
+
+/// More series than this lie over each other too thickly to be followed.
+inline constexpr size_t kMostSeriesTogether = 4;
 
 /// 420 pixels wide, so that it stays readable on a phone.
 std::string line_chart_svg(const LineChart& chart);
+
+/// The same chart as a panel for each series on the same axes, the other series faint behind it.
+std::string panel_chart_svg(const LineChart& chart);
 
 }  // namespace cdsp

@@ -13,9 +13,10 @@ constexpr const char* kSoftInk = "#57606a";
 constexpr const char* kPaper = "#ffffff";
 constexpr const char* kBorder = "#d0d7de";
 
-/// Okabe and Ito's hues, darkened until a thin line stands out from white paper (3:1 and more).
+/// Okabe and Ito's hues, darkened until a thin line stands out from white paper (3:1 and more),
+/// grey and black: no two alike, whatever the colour vision.
 constexpr std::array<const char*, 6> kSeries = {"#0072b2", "#b34700", "#00795a",
-                                                "#8f3f97", "#6b6b6b", "#8a6100"};
+                                                "#8f3f97", "#787878", "#101418"};
 constexpr std::array<const char*, 6> kDashes = {"", "7 3", "2 3", "9 3 2 3", "4 2", "12 4"};
 
 std::string number(double value) {
@@ -141,7 +142,7 @@ void SvgCanvas::marker(double x, double y, size_t series, double radius) {
   const std::string look = attribute("class", numbered_class("mark", series)) +
                            attribute("fill", kSeries[series % kSeries.size()]);
   const double r = radius;
-  switch (series % 4) {
+  switch (series % kSeries.size()) {
     case 0:
       out_ << "<circle" << attribute("cx", number(x)) << attribute("cy", number(y))
            << attribute("r", number(r)) << look << "/>\n";
@@ -152,8 +153,28 @@ void SvgCanvas::marker(double x, double y, size_t series, double radius) {
     case 2:
       outline({{x, y - 1.3 * r}, {x + 1.2 * r, y + r}, {x - 1.2 * r, y + r}}, look);
       break;
-    default:
+    case 3:
       outline({{x, y - 1.4 * r}, {x + 1.4 * r, y}, {x, y + 1.4 * r}, {x - 1.4 * r, y}}, look);
+      break;
+    case 4:
+      outline({{x, y + 1.3 * r}, {x + 1.2 * r, y - r}, {x - 1.2 * r, y - r}}, look);
+      break;
+    default: {
+      const double thin = 0.45 * r, far = 1.3 * r;
+      outline({{x - thin, y - far},
+               {x + thin, y - far},
+               {x + thin, y - thin},
+               {x + far, y - thin},
+               {x + far, y + thin},
+               {x + thin, y + thin},
+               {x + thin, y + far},
+               {x - thin, y + far},
+               {x - thin, y + thin},
+               {x - far, y + thin},
+               {x - far, y - thin},
+               {x - thin, y - thin}},
+              look);
+    }
   }
 }
 
@@ -188,6 +209,13 @@ std::string series_line(size_t series, bool dashed) {
   if (*dash != '\0') text += attribute("stroke-dasharray", dash);
   return text;
 }
+
+std::string faint_line() {
+  return attribute("class", "faint") + attribute("stroke", "#b4bac1") +
+         attribute("stroke-width", "1.2") + attribute("stroke-linejoin", "round");
+}
+
+std::string series_colour(size_t series) { return kSeries[series % kSeries.size()]; }
 
 std::string series_band(size_t series) {
   return attribute("class", numbered_class("band", series)) +

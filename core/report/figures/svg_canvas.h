@@ -1,6 +1,6 @@
 // Drawing into an SVG that reads well in both its lives: as a file of its own, with its own paper
 // and inks, and inline in a page, whose style sheet takes over every colour through the classes
-// (ink, soft, grid, axis, paper, series-N, band-N), for dark pages and for print.
+// (ink, soft, grid, axis, paper, faint, series-N, band-N), for dark pages and for print.
 #pragma once
 
 #include <cstddef>
@@ -67,7 +67,11 @@ std::string threshold_line();
 /// Attributes of the line of series number `series`: colours that all kinds of colour vision tell
 /// apart, and a dash pattern of its own.
 std::string series_line(size_t series, bool dashed = false);
-/// Attributes of the band around it.
+/// Attributes of a line that only stands behind others.
+std::string faint_line();
+/// "#0072b2": the colour of a series in a file of its own.
+std::string series_colour(size_t series);
+/// Attributes of the band around a series.
 std::string series_band(size_t series);
 
 }  // namespace cdsp

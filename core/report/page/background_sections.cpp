@@ -86,7 +86,7 @@ Html config_section(const ReportData& data) {
 Html provenance_section(const ReportData& data) {
   Html body;
   if (data.comparison && !data.comparison->provenance.empty()) {
-    HtmlTable table("The comparison as a whole", {{"Item", false}, {"Value", false}});
+    HtmlTable table("Tables and claims made by", {{"Item", false}, {"Value", false}});
     for (const auto& [key, value] : data.comparison->provenance) {
       table.add_row({key, or_dash(value)});
     }
@@ -142,23 +142,7 @@ Html theory_part(const TheoryPart& part, FigureSet& figures) {
     charts += figures.add("theory_" + part.id + "_" + id, line_chart_svg(chart));
   }
   if (!charts.empty()) body += fill("figures", {{"figures", charts}});
-  for (const TheoryTable& content : part.tables) {
-    std::vector<Column> columns;
-    for (const std::string& column : content.columns) columns.push_back({column});
-    if (columns.empty()) continue;
-    columns.front().numeric = false;
-    HtmlTable table(content.title, columns);
-    for (const auto& row : content.rows) {
-      std::vector<Cell> cells;
-      for (const std::string& text : row) {
-        char* end = nullptr;
-        const double number = std::strtod(text.c_str(), &end);
-        cells.push_back(*end == '\0' && !text.empty() ? Cell(text, number) : Cell(text));
-      }
-      table.add_row(cells);
-    }
-    body += table.html();
-  }
+  for (const TableData& table : part.tables) body += html_of_table(table);
   return body;
 }
 

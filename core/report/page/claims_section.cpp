@@ -31,6 +31,17 @@ Html verdict_mark(const std::string& verdict) {
               {{"look", look_of(verdict)}, {"sign", sign_of(verdict)}, {"verdict", verdict}});
 }
 
+/// The parts that decided, where not all did: those that failed, or else those that are open.
+std::string deciding_parts(const ClaimData& claim) {
+  if (claim.verdict != "not supported" && claim.verdict != "inconclusive") return "";
+  std::string text;
+  for (const IntervalRow& part : claim.parts) {
+    if (part.verdict == claim.verdict) text += (text.empty() ? "" : "; ") + part.label;
+  }
+  if (text.empty()) return "";
+  return (claim.verdict == "not supported" ? "Fails: " : "Open: ") + text + ".";
+}
+
 std::string confidence_text(double confidence) {
   return short_number(100 * confidence) + " % interval";
 }
@@ -45,6 +56,7 @@ Html verdict_table(const ClaimsData& claims) {
                                                : claim.id.find_first_of("0123456789"))},
                   {"title", claim.title},
                   {"verdict", verdict_mark(claim.verdict)},
+                  {"deciding", deciding_parts(claim)},
                   {"sentence", claim.sentence}});
   }
   return fill("claims-table", {{"rows", rows}});
@@ -77,7 +89,7 @@ Html parts_table(const ClaimsData& claims) {
                                      [](double value) { return std::isfinite(value); });
     table.add_row(
         {id, part.label, part.unit, Cell(std::to_string(seeds), static_cast<double>(seeds)),
-         Cell(short_number(part.estimate, 4), part.estimate), range_cell(part.judged),
+         Cell(estimate_in_words(part, 4), part.estimate), range_cell(part.judged),
          range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))), verdict});
   };
   for (const ClaimData& claim : claims.claims) {
@@ -92,8 +104,10 @@ Html parts_table(const ClaimsData& claims) {
 }  // namespace
 
 Html claims_section(const ClaimsData& claims, FigureSet& figures) {
-  Html body = fill("claims-intro", {{"interval", confidence_text(claims.confidence)},
-                                    {"seeds", seeds_in_words(claims.seeds)}});
+  Html body = claims.seeds.size() == 1
+                  ? fill("claims-intro-one", {{"seed", seeds_in_words(claims.seeds)}})
+                  : fill("claims-intro", {{"interval", confidence_text(claims.confidence)},
+                                          {"seeds", seeds_in_words(claims.seeds)}});
   body += verdict_table(claims);
   Html pictures;
   for (const ClaimData& claim : claims.claims) {
@@ -118,6 +132,7 @@ Html claim_list(const ReportData& data, const std::vector<std::string>& ids) {
       items += fill("claim-item", {{"id", claim->id},
                                    {"title", claim->title},
                                    {"verdict", verdict_mark(claim->verdict)},
+                                   {"deciding", deciding_parts(*claim)},
                                    {"sentence", claim->sentence}});
     }
   }

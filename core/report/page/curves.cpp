@@ -54,31 +54,30 @@ Pairs pairs_of(const RunData& run, const CurveSource& source) {
 struct CurveFigure {
   const char* file;
   const char* title;
-  const char* unit;
+  ChartAxis y;
   CurveSource source;
 };
 
 std::vector<CurveFigure> curve_figures() {
   using Table = CurveSource::Table;
+  const ChartAxis accuracy = {"accuracy (%)", false, false, 0.0, 100.0};
+  const ChartAxis loss = {"cross entropy (nats)", false, false, 0.0, {}};
   return {
-      {"accuracy_train",
-       "Training accuracy",
-       "accuracy (%)",
-       {Table::kEpochs, "train_accuracy", 100}},
-      {"accuracy_test", "Test accuracy", "accuracy (%)", {Table::kEpochs, "test_accuracy", 100}},
-      {"loss_train", "Training loss", "cross entropy (nats)", {Table::kEpochs, "train_loss", 1}},
-      {"loss_test", "Test loss", "cross entropy (nats)", {Table::kEpochs, "test_loss", 1}},
+      {"accuracy_train", "Training accuracy", accuracy, {Table::kEpochs, "train_accuracy", 100}},
+      {"accuracy_test", "Test accuracy", accuracy, {Table::kEpochs, "test_accuracy", 100}},
+      {"loss_train", "Training loss", loss, {Table::kEpochs, "train_loss", 1}},
+      {"loss_test", "Test loss", loss, {Table::kEpochs, "test_loss", 1}},
       {"alpha_sparsity",
        "Alpha sparsity",
-       "share of links with σ(A) < 0.1",
+       {"share of links with σ(A) < 0.1", false, false, 0.0, 1.0},
        {Table::kSteps, "alpha_sparsity", 1}},
       {"structural_entropy",
        "Structural entropy",
-       "bits, summed over links and layers",
+       {"bits, summed over links and layers", false, false, 0.0, {}},
        {Table::kSteps, "structural_entropy", 1}},
       {"loss_conflict",
        "Conflict term, before its weight",
-       "Σ f(A)·C, summed over layers",
+       {"Σ f(A)·C, summed over layers"},
        {Table::kSteps, "loss_conflict", 1}}};
 }
 
@@ -119,15 +118,14 @@ Html table_of_epochs(const ReportData& data) {
 Html task_chart(const RunData& run, FigureSet& figures) {
   LineChart chart;
   chart.title = "Test accuracy by task";
-  chart.x = {"epoch", false};
-  chart.y = {"accuracy (%)", false};
+  chart.x = {"epoch", false, true};
+  chart.y = {"accuracy (%)", false, false, 0.0, 100.0};
   for (const std::string& task : run.tasks) {
     auto series = curve_of({&run}, {CurveSource::Table::kEpochs, "test_accuracy_" + task, 100},
                            task, chart.series.size());
     if (!series.x.empty()) chart.series.push_back(series);
   }
-  return chart.series.empty() ? Html{}
-                              : figures.add("accuracy_test_by_task", line_chart_svg(chart));
+  return chart.series.empty() ? Html{} : figures.add("accuracy_test_by_task", curves_svg(chart));
 }
 
 }  // namespace
@@ -166,11 +164,12 @@ ChartSeries curve_of(const std::vector<const RunData*>& runs, const CurveSource&
 }
 
 LineChart chart_of_arms(const ReportData& data, const CurveSource& source, const std::string& title,
-                        const std::string& unit) {
+                        const ChartAxis& y) {
   LineChart chart;
   chart.title = title;
-  chart.x = {source.table == CurveSource::Table::kEpochs ? "epoch" : "step", false};
-  chart.y = {unit, false};
+  chart.x.label = source.table == CurveSource::Table::kEpochs ? "epoch" : "step";
+  chart.x.whole = true;
+  chart.y = y;
   size_t colour = 0;
   bool bands = false;
   for (const std::string& arm : data.arms()) {
@@ -186,11 +185,15 @@ LineChart chart_of_arms(const ReportData& data, const CurveSource& source, const
   return chart;
 }
 
+std::string curves_svg(const LineChart& chart) {
+  return chart.series.size() > kMostSeriesTogether ? panel_chart_svg(chart) : line_chart_svg(chart);
+}
+
 Html curves_section(const ReportData& data, FigureSet& figures) {
   Html pictures;
   for (const CurveFigure& figure : curve_figures()) {
-    const LineChart chart = chart_of_arms(data, figure.source, figure.title, figure.unit);
-    if (!chart.series.empty()) pictures += figures.add(figure.file, line_chart_svg(chart));
+    const LineChart chart = chart_of_arms(data, figure.source, figure.title, figure.y);
+    if (!chart.series.empty()) pictures += figures.add(figure.file, curves_svg(chart));
   }
   if (data.runs.size() == 1) pictures += task_chart(data.runs.front(), figures);
   if (pictures.empty()) return fill("paragraph", {{"text", "No run has written a curve yet."}});

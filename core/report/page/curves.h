@@ -30,7 +30,10 @@ ChartSeries curve_over_runs(const std::vector<std::vector<std::pair<double, doub
 
 /// One curve for each arm.
 LineChart chart_of_arms(const ReportData& data, const CurveSource& source, const std::string& title,
-                        const std::string& unit);
+                        const ChartAxis& y);
+
+/// All curves in one area, or a panel for each where they are too many for that.
+std::string curves_svg(const LineChart& chart);
 
 /// The learning curves of all arms, with their values as a table.
 Html curves_section(const ReportData& data, FigureSet& figures);

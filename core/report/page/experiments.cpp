@@ -1,10 +1,15 @@
 #include "report/page/experiments.h"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
+#include "report/page/arm_charts.h"
 #include "report/page/claims_section.h"
 #include "report/page/curves.h"
 #include "report/page/explorer.h"
+#include "report/page/html_table.h"
+#include "report/page/routing_pictures.h"
 
 namespace cdsp::page {
 namespace {
@@ -22,24 +27,6 @@ std::string arm_of_variant(const ReportData& data, const std::string& variant) {
     if (found.empty()) found = arm.name;
   }
   return found;
-}
-
-/// Routing of layer 0 at two epochs beside each other: the second, as in the paper, and the last.
-Html two_stages(const RunData& run, FigureSet& figures) {
-  Html pictures;
-  int64_t last = 0;
-  for (const auto& [epoch, tables] : run.tables) last = tables.routing.empty() ? last : epoch;
-  for (const int64_t epoch : {int64_t{2}, last}) {
-    const auto found = run.tables.find(epoch);
-    if (found == run.tables.end() || found->second.routing.empty()) continue;
-    if (epoch == 2 && last == 2) continue;
-    pictures += figures.add(
-        "routing_" + run.arm + "_epoch_" + std::to_string(epoch),
-        routing_svg(arm_title(run.arm) + ", epoch " + std::to_string(epoch),
-                    "Layer 0, all test images, informed, seed " + std::to_string(run.seed),
-                    found->second.routing.front(), run.tasks, figures.routing_scale()));
-  }
-  return pictures.empty() ? Html{} : fill("figures", {{"figures", pictures}});
 }
 
 using Measure = double (*)(const RoutingRows&);
@@ -62,10 +49,20 @@ ChartSeries curve_of_routing(const std::vector<const RunData*>& runs, Measure me
 }
 
 void finish(LineChart& chart) {
-  chart.x = {"epoch", false};
+  chart.x.label = "epoch";
+  chart.x.whole = true;
   for (const ChartSeries& series : chart.series) {
     if (!series.low.empty()) chart.subtitle = "Mean and one standard deviation over seeds";
   }
+}
+
+/// Arms that are never told a task, in training or after: with them "informed" means nothing.
+std::set<std::string> never_told(const ReportData& data) {
+  std::set<std::string> names;
+  for (const ArmData& arm : data.comparison->arms) {
+    if (arm.variant == "blind") names.insert(arm.name);
+  }
+  return names;
 }
 
 /// How the distances between tasks and the separation index move with the epochs.
@@ -73,7 +70,9 @@ Html separation_charts(const ReportData& data, const std::string& arm, FigureSet
   const auto runs = data.runs_of(arm);
   LineChart distances;
   distances.title = "Distance of tasks in routing, " + arm_title(arm);
-  distances.y = {"Jensen-Shannon divergence (bits), layer 0", false};
+  distances.y.label = "Jensen-Shannon divergence (bits), layer 0";
+  distances.y.least = 0;
+  distances.y.most = 1;
   const auto& tasks = data.comparison->tasks;
   if (tasks.size() == 3) {
     for (auto& series : {curve_of_routing(runs, symbols_apart, tasks[0] + " and " + tasks[1], 0),
@@ -83,67 +82,48 @@ Html separation_charts(const ReportData& data, const std::string& arm, FigureSet
   }
   LineChart separation;
   separation.title = "Separation index, informed";
-  separation.y = {"bits, layer 0", false};
+  separation.y.label = "bits, layer 0";
   separation.thresholds = {0.0};
   size_t colour = 0;
+  const std::set<std::string> left_out = never_told(data);
   for (const std::string& name : data.arms()) {
     auto series = curve_of_routing(data.runs_of(name), separation_index, arm_title(name), colour++);
-    if (!series.x.empty()) separation.series.push_back(series);
+    if (!series.x.empty() && left_out.count(name) == 0) separation.series.push_back(series);
   }
   Html pictures;
   if (!distances.series.empty()) {
     finish(distances);
-    pictures += figures.add("task_distances_" + arm, line_chart_svg(distances));
+    pictures += figures.add("task_distances_" + arm, curves_svg(distances));
   }
   if (!separation.series.empty()) {
     finish(separation);
-    pictures += figures.add("separation_index_by_epoch", line_chart_svg(separation));
+    pictures += figures.add("separation_index_by_epoch", curves_svg(separation));
   }
-  return pictures.empty() ? Html{} : fill("figures", {{"figures", pictures}});
+  return pictures.empty() ? Html{} : fill("pair", {{"figures", pictures}});
 }
 
-/// A measure of every arm: seeds as points, and the mean with its interval.
-Html chart_by_arm(const ReportData& data, const std::string& measure, const std::string& title,
-                  const std::string& unit, double scale, bool zero_line, FigureSet& figures) {
-  LineChart chart;
-  chart.title = title;
-  chart.x = {"arm", false};
-  chart.y = {unit, false};
-  if (zero_line) chart.thresholds = {0.0};
-  ChartSeries mean, seeds;
-  mean.label = "mean and 95 % interval";
-  seeds.label = "each seed";
-  mean.style = seeds.style = ChartSeries::Style::kPoints;
-  seeds.colour = 4;
-  for (const ArmData& arm : data.comparison->arms) {
-    const auto at = static_cast<double>(chart.categories.size());
-    chart.categories.push_back(arm_title(arm.name));
-    const auto found = arm.measures.find(measure);
-    if (found != arm.measures.end()) {
-      const auto& interval = found->second.interval;
-      mean.x.push_back(at - 0.12);
-      mean.y.push_back(scale * found->second.mean);
-      mean.low.push_back(interval ? scale * interval->first : std::nan(""));
-      mean.high.push_back(interval ? scale * interval->second : std::nan(""));
-    }
-    for (const RunData* run : data.runs_of(arm.name)) {
-      const auto value = run->results.find(measure);
-      if (value == run->results.end()) continue;
-      seeds.x.push_back(at + 0.12);
-      seeds.y.push_back(scale * value->second);
-    }
-  }
-  if (mean.x.empty()) return {};
-  chart.series.push_back(mean);
-  if (!seeds.x.empty()) chart.series.push_back(seeds);
-  return figures.add(measure + "_by_arm", line_chart_svg(chart));
+/// An experiment's tables as its folder holds them.
+Html tables_of(const ReportData& data, const std::string& id) {
+  Html body;
+  const ExperimentData* experiment = data.experiment(id);
+  if (experiment == nullptr) return body;
+  for (const TableData& table : experiment->tables) body += html_of_table(table);
+  return body;
 }
 
-Html informed_and_blind_of(const ReportData& data, const std::string& arm, FigureSet& figures) {
-  for (const RunData* run : data.runs_of(arm)) {
-    if (!run->blind.empty()) return informed_and_blind(*run, figures);
+Html row_of(const Html& pictures) {
+  return pictures.empty() ? Html{} : fill("pair", {{"figures", pictures}});
+}
+
+/// Every arm but the baseline, which the second experiment shows, CDSP first.
+std::vector<std::string> arms_of_necessity(const ReportData& data, const Roles& roles) {
+  std::vector<std::string> arms;
+  for (const std::string& arm : data.arms()) {
+    if (arm != roles.baseline) arms.push_back(arm);
   }
-  return fill("paragraph", {{"text", arm_title(arm) + ": there is no blind evaluation to show."}});
+  std::stable_partition(arms.begin(), arms.end(),
+                        [&](const std::string& arm) { return arm == roles.method; });
+  return arms;
 }
 
 }  // namespace
@@ -170,14 +150,17 @@ Html emergent_modularity(const ReportData& data, const Roles& roles, FigureSet& 
   Html body = fill("experiment-1");
   body += claim_list(data, {"C1", "C2", "C3", "C8", "C9"});
   if (roles.method.empty()) return body += missing("A CDSP network");
-  const RunData* run = data.shown_run(roles.method);
-  if (run != nullptr) body += two_stages(*run, figures);
+  body += two_stages(data, roles.method, figures);
   body += separation_charts(data, roles.method, figures);
+  const Html tables = tables_of(data, "1_");
+  if (!tables.empty()) {
+    body += fill("details", {{"summary", "By epoch and seed, as tables"}, {"body", tables}});
+  }
   const Html slider = explorer(data, roles.method, figures);
   if (!slider.empty()) body += fill("subsection", {{"title", "Epoch by epoch"}, {"body", slider}});
-  if (run != nullptr && !run->rank_overlap.empty()) {
-    body += fill("subsection", {{"title", "Overlap of the experts' subspaces"},
-                                {"body", overlap_figures(*run, figures)}});
+  const Html overlap = overlap_figures(data, roles.method, figures);
+  if (!overlap.empty()) {
+    body += fill("subsection", {{"title", "Overlap of the experts' subspaces"}, {"body", overlap}});
   }
   return body;
 }
@@ -186,27 +169,34 @@ Html instruction_overfitting(const ReportData& data, const Roles& roles, FigureS
   Html body = fill("experiment-2");
   body += claim_list(data, {"C5"});
   if (roles.baseline.empty()) return body += missing("A baseline that is told the task");
-  body += informed_and_blind_of(data, roles.baseline, figures);
-  const Html drop =
-      chart_by_arm(data, "blind_accuracy_drop", "What withholding the task costs",
-                   "test accuracy, informed minus withheld (points)", 100, true, figures);
-  if (!drop.empty()) body += fill("figures", {{"figures", drop}});
-  return body;
+  body += informed_and_blind(data, {roles.baseline}, figures);
+  body += tables_of(data, "2_");
+  const ArmMeasure drop = {"blind_accuracy_drop", "What withholding the task costs",
+                           "test accuracy, informed minus withheld (points)", 100};
+  return body += row_of(chart_by_arm(data, drop, never_told(data), figures));
 }
 
 Html necessity_of_conflict(const ReportData& data, const Roles& roles, FigureSet& figures) {
   Html body = fill("experiment-3");
   body += claim_list(data, {"C4", "C6", "C11"});
-  const Html chart =
-      chart_by_arm(data, "blind_separation_index", "Separation index with the task withheld",
-                   "bits, layer 0", 1, true, figures);
-  if (!chart.empty()) body += fill("figures", {{"figures", chart}});
   for (const auto& [arm, what] :
        {std::make_pair(roles.method, "A CDSP network"),
         std::make_pair(roles.blind, "A baseline that never sees a task"),
         std::make_pair(roles.without_conflict, "A CDSP network without the conflict term")}) {
-    body += arm.empty() ? missing(what) : informed_and_blind_of(data, arm, figures);
+    if (arm.empty()) body += missing(what);
   }
+  const ArmMeasure informed = {"separation_index", "Separation index, informed", "bits, layer 0"};
+  const ArmMeasure blind = {"blind_separation_index", "Separation index, task withheld",
+                            "bits, layer 0"};
+  Html pictures = chart_by_arm(data, informed, never_told(data), figures);
+  pictures += chart_by_arm(data, blind, {}, figures);
+  pictures += chart_of_differences(data, informed, never_told(data), figures);
+  pictures += chart_of_differences(data, blind, {}, figures);
+  body += row_of(pictures);
+  body += tables_of(data, "3_");
+  body += fill("subsection",
+               {{"title", "Routing of every arm, the task told and withheld"},
+                {"body", informed_and_blind(data, arms_of_necessity(data, roles), figures)}});
   return body;
 }
 
@@ -222,10 +212,9 @@ Html routing_section(const ReportData& data, FigureSet& figures) {
   body += slider;
   Html pairs, overlaps;
   for (const std::string& arm : arms) {
-    const RunData* run = data.shown_run(arm);
-    if (run == nullptr) continue;
-    pairs += informed_and_blind(*run, figures);
-    overlaps += overlap_figures(*run, figures);
+    if (data.shown_run(arm) == nullptr) continue;
+    pairs += informed_and_blind(data, {arm}, figures);
+    overlaps += overlap_figures(data, arm, figures);
   }
   body += fill("subsection", {{"title", "The task told and withheld"}, {"body", pairs}});
   if (!overlaps.empty()) {

@@ -1,196 +1,190 @@
 #include "report/page/explorer.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include <nlohmann/json.hpp>
-
-#include "report/colour_scale.h"
+#include "report/page/page_numbers.h"
+#include "report/page/seeded_pictures.h"
 #include "report/terminal_heatmap.h"
-#include "report/text_table.h"
 
 namespace cdsp::page {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using LayersOfEpoch = Layers EpochTables::*;
+using Runs = std::vector<const RunData*>;
 
-std::string seed_name(const RunData& run) { return "seed " + std::to_string(run.seed); }
+/// So many numbers are 2 to 3 MB of a page that stays below 5 MB.
+constexpr size_t kMostNumbers = 450'000;
 
-/// Colours by steps of a hundredth, with the ink that is read on them: what the page needs to
-/// colour a cell as the pictures do.
-Json colour_steps() {
-  Json steps = Json::array();
-  for (int step = 0; step <= 100; ++step) {
-    const Colour colour = viridis(step / 100.0);
-    steps.push_back({hex_code(colour), needs_white_text(colour) ? "#ffffff" : "#000000"});
-  }
-  return steps;
+bool has_routing(const RunData& run) {
+  return std::any_of(run.tables.begin(), run.tables.end(),
+                     [](const auto& entry) { return !entry.second.routing.empty(); });
 }
 
-/// Four decimals are more than a cell shows, and half as long.
-Json rounded(const RoutingRows& rows) {
-  Json values = Json::array();
-  for (const auto& row : rows) {
-    for (const double value : row) {
-      values.push_back(std::isfinite(value) ? Json(std::round(value * 1e4) / 1e4) : Json(nullptr));
+/// The numbers in all of a run's tables.
+size_t numbers_in(const RunData& run) {
+  size_t count = 0;
+  for (const auto& [epoch, tables] : run.tables) {
+    for (const Layers* layers : {&tables.routing, &tables.topology, &tables.conflict}) {
+      for (const RoutingRows& rows : *layers) count += rows.size() * rows.front().size();
     }
   }
-  return values;
+  return count;
 }
 
-using LayersOfEpoch = Layers EpochTables::*;
+/// How many seeds of every arm there is room for, at least one.
+size_t seeds_that_fit(const std::vector<Runs>& arms) {
+  size_t most = 0, total = 0;
+  for (const Runs& runs : arms) most = std::max(most, runs.size());
+  for (size_t seeds = 0; seeds < most; ++seeds) {
+    for (const Runs& runs : arms) total += seeds < runs.size() ? numbers_in(*runs[seeds]) : 0;
+    if (total > kMostNumbers) return std::max<size_t>(1, seeds);
+  }
+  return most;
+}
 
 /// The largest conflict of all runs that are shown.
-double largest_conflict(const std::vector<const RunData*>& runs) {
+double largest_conflict(const std::vector<Runs>& arms) {
   double largest = 0;
-  for (const RunData* run : runs) {
-    for (const auto& [epoch, tables] : run->tables) {
-      for (const RoutingRows& rows : tables.conflict) {
-        largest = std::max(largest, largest_share(rows));
+  for (const Runs& runs : arms) {
+    for (const RunData* run : runs) {
+      for (const auto& [epoch, tables] : run->tables) {
+        for (const RoutingRows& rows : tables.conflict) {
+          largest = std::max(largest, largest_share(rows));
+        }
       }
     }
   }
   return largest;
 }
 
-/// One arm's pictures and the numbers behind them.
+std::vector<int64_t> epochs_of(const RunData& run) {
+  std::vector<int64_t> epochs;
+  for (const auto& [epoch, tables] : run.tables) {
+    if (!tables.routing.empty()) epochs.push_back(epoch);
+  }
+  return epochs;
+}
+
+/// One arm's pictures, drawn for its first seed, and the numbers of all its seeds.
 class ExplorerArm {
  public:
-  ExplorerArm(const RunData& run, double conflict, FigureSet& figures)
-      : run_(run), figures_(figures) {
-    for (const auto& [epoch, tables] : run.tables) {
-      if (!tables.routing.empty()) epochs_.push_back(epoch);
+  ExplorerArm(const Runs& runs, double conflict, FigureSet& figures)
+      : runs_(runs), first_(*runs.front()), last_(epochs_of(first_).back()), figures_(figures) {
+    for (const RunData* run : runs) {
+      numbers_["runs"].push_back({{"seed", run->seed}, {"epochs", epochs_of(*run)}});
     }
-    if (epochs_.empty()) return;
-    numbers_["seed"] = run.seed;
-    numbers_["epochs"] = epochs_;
     numbers_["panels"] = Json::array();
-    add("routing", &EpochTables::routing, {figures.routing_scale(), 2});
-    add("topology", &EpochTables::topology, matrix_look(MatrixKind::kTopology, 1));
-    add("conflict", &EpochTables::conflict, matrix_look(MatrixKind::kConflict, conflict));
-    if (run.tables.at(epochs_.back()).topology.empty()) {
-      pictures_ += fill("no-topology", {{"arm", arm_title(run.arm)}});
+    add("Routing", &EpochTables::routing, {figures.routing_scale(), 2});
+    add("Topology", &EpochTables::topology, matrix_look(MatrixKind::kTopology, 1));
+    add("Conflict", &EpochTables::conflict, matrix_look(MatrixKind::kConflict, conflict));
+    if (first_.tables.at(last_).topology.empty()) {
+      pictures_ += fill("no-topology", {{"arm", arm_title(first_.arm)}});
     }
   }
 
-  bool empty() const { return epochs_.empty(); }
   Json numbers() const { return numbers_; }
-  Html html() const { return fill("explorer-arm", {{"arm", run_.arm}, {"figures", pictures_}}); }
+  Html html() const { return fill("explorer-arm", {{"arm", first_.arm}, {"figures", pictures_}}); }
 
  private:
-  void add(const std::string& kind, LayersOfEpoch part, const MatrixLook& look) {
-    const Layers& last = run_.tables.at(epochs_.back()).*part;
+  std::string draw(const std::string& name, size_t layer, const RoutingRows& rows,
+                   const MatrixLook& look) const {
+    const std::string title =
+        name + ", layer " + std::to_string(layer) + ", " + arm_title(first_.arm);
+    const std::string subtitle =
+        "Epoch " + std::to_string(last_) + ", seed " + std::to_string(first_.seed);
+    if (name == "Routing") return routing_svg(title, subtitle, rows, first_.tasks, look.scale);
+    const MatrixKind kind = name == "Topology" ? MatrixKind::kTopology : MatrixKind::kConflict;
+    return matrix_svg(kind, title, subtitle, rows, look);
+  }
+
+  void add(const std::string& name, LayersOfEpoch part, const MatrixLook& look) {
+    const Layers& last = first_.tables.at(last_).*part;
+    std::string file = name;
+    file.front() = static_cast<char>(file.front() - 'A' + 'a');
     Html row;
     for (size_t layer = 0; layer < last.size(); ++layer) {
-      const std::string name = kind == "routing"    ? "Routing"
-                               : kind == "topology" ? "Topology"
-                                                    : "Conflict";
-      const std::string title =
-          name + ", layer " + std::to_string(layer) + ", " + arm_title(run_.arm);
-      const std::string subtitle =
-          "Epoch " + std::to_string(epochs_.back()) + ", " + seed_name(run_);
-      const std::string svg =
-          kind == "routing"
-              ? routing_svg(title, subtitle, last[layer], run_.tasks, look.scale)
-              : matrix_svg(kind == "topology" ? MatrixKind::kTopology : MatrixKind::kConflict,
-                           title, subtitle, last[layer], look);
-      row += figures_.add(kind + "_" + run_.arm + "_layer_" + std::to_string(layer), svg);
+      row += figures_.add(file + "_" + first_.arm + "_layer_" + std::to_string(layer),
+                          draw(name, layer, last[layer], look));
       Json panel;
-      panel["kind"] = kind;
+      panel["kind"] = file;
       panel["layer"] = layer;
       panel["scale"] = look.scale;
       panel["decimals"] = look.decimals;
       panel["columns"] = last[layer].front().size();
-      if (kind == "routing") panel["rows"] = run_.tasks;
+      if (name == "Routing") panel["rows"] = first_.tasks;
       panel["values"] = Json::array();
-      for (const int64_t epoch : epochs_) {
-        const Layers& layers = run_.tables.at(epoch).*part;
-        // An epoch without this file, or of another shape, shows no numbers.
-        const bool fits = layer < layers.size() && layers[layer].size() == last[layer].size() &&
-                          layers[layer].front().size() == last[layer].front().size();
-        panel["values"].push_back(fits ? rounded(layers[layer]) : Json(nullptr));
+      for (const RunData* run : runs_) {
+        Json of_run = Json::array();
+        for (const int64_t epoch : epochs_of(*run)) {
+          const Layers& layers = run->tables.at(epoch).*part;
+          // An epoch without this file, or of another shape, shows no numbers.
+          const bool fits = layer < layers.size() && layers[layer].size() == last[layer].size() &&
+                            layers[layer].front().size() == last[layer].front().size();
+          of_run.push_back(fits ? cell_numbers(layers[layer]) : Json(nullptr));
+        }
+        panel["values"].push_back(of_run);
       }
       numbers_["panels"].push_back(panel);
     }
-    if (!row.empty()) pictures_ += fill("figures", {{"figures", row}});
+    if (!row.empty()) pictures_ += fill("pair", {{"figures", row}});
   }
 
-  const RunData& run_;
+  const Runs& runs_;
+  const RunData& first_;
+  int64_t last_;  // the first run's last epoch
   FigureSet& figures_;
-  std::vector<int64_t> epochs_;
   Html pictures_;
   Json numbers_;
 };
 
-/// JSON inside a script element must not end it.
-Html script_json(const Json& json) {
-  Html html;
-  for (const char c : json.dump()) {
-    html.markup += c == '<' ? std::string("\\u003c") : std::string(1, c);
-  }
-  return html;
+std::string seeds_left_out(size_t shown, size_t most) {
+  if (shown >= most) return "";
+  return "The page has room for the first " + std::to_string(shown) + " of " +
+         std::to_string(most) + " seeds; the runs' folders hold the tables of all.";
 }
 
 }  // namespace
 
 Html explorer(const ReportData& data, const std::string& first, FigureSet& figures) {
-  Html options, arms;
-  Json numbers;
-  numbers["colours"] = colour_steps();
   std::vector<std::string> names = data.arms();
   std::stable_partition(names.begin(), names.end(),
                         [&](const std::string& name) { return name == first; });
-  std::vector<const RunData*> runs;
+  std::vector<Runs> arms;
+  size_t most = 0;
   for (const std::string& name : names) {
-    const RunData* run = data.shown_run(name);
-    if (run != nullptr) runs.push_back(run);
-  }
-  const double conflict = largest_conflict(runs);
-  for (const RunData* run : runs) {
-    const ExplorerArm arm(*run, conflict, figures);
-    if (arm.empty()) continue;
-    options += fill("explorer-option",
-                    {{"arm", run->arm}, {"label", arm_title(run->arm) + ", " + seed_name(*run)}});
-    arms += arm.html();
-    numbers["arms"][run->arm] = arm.numbers();
+    Runs runs;
+    for (const RunData* run : data.runs_of(name)) {
+      if (has_routing(*run)) runs.push_back(run);
+    }
+    most = std::max(most, runs.size());
+    if (!runs.empty()) arms.push_back(runs);
   }
   if (arms.empty()) return {};
-  return fill("explorer",
-              {{"options", options}, {"arms", arms}, {"numbers", script_json(numbers)}});
-}
-
-Html overlap_figures(const RunData& run, FigureSet& figures) {
-  Html pictures;
-  for (size_t layer = 0; layer < run.rank_overlap.size(); ++layer) {
-    const std::string number = std::to_string(layer);
-    pictures += figures.add(
-        "overlap_" + run.arm + "_layer_" + number,
-        matrix_svg(MatrixKind::kOverlap,
-                   "Overlap of subspaces, layer " + number + ", " + arm_title(run.arm),
-                   "End of training, " + seed_name(run), run.rank_overlap[layer], {1, 2}));
+  const size_t shown = seeds_that_fit(arms);
+  std::vector<int64_t> seeds;
+  for (Runs& runs : arms) {
+    if (runs.size() > shown) runs.resize(shown);
+    for (const RunData* run : runs) {
+      if (std::find(seeds.begin(), seeds.end(), run->seed) == seeds.end())
+        seeds.push_back(run->seed);
+    }
   }
-  return pictures.empty() ? Html{} : fill("figures", {{"figures", pictures}});
-}
-
-Html informed_and_blind(const RunData& run, FigureSet& figures) {
-  if (run.blind.empty()) {
-    return fill("paragraph", {{"text", arm_title(run.arm) + ", " + seed_name(run) +
-                                           ": there is no blind evaluation to show."}});
+  const double conflict = largest_conflict(arms);
+  Html options, blocks;
+  Json numbers;
+  for (const Runs& runs : arms) {
+    const std::string& name = runs.front()->arm;
+    const ExplorerArm arm(runs, conflict, figures);
+    options += fill("option", {{"value", name}, {"label", arm_title(name)}});
+    blocks += arm.html();
+    numbers["arms"][name] = arm.numbers();
   }
-  const std::string when = "Layer 0, all test images, " + seed_name(run);
-  const auto picture = [&](const std::string& how, const Layers& layers, const std::string& words) {
-    return figures.add("routing_" + run.arm + "_" + how,
-                       routing_svg(arm_title(run.arm) + ", " + words, when, layers.front(),
-                                   run.tasks, figures.routing_scale()));
-  };
-  Html pictures;
-  if (run.variant() == "blind") {
-    pictures += picture("blind", run.blind, "which never sees a task");
-  } else {
-    if (!run.informed.empty()) pictures += picture("informed", run.informed, "informed");
-    pictures += picture("blind", run.blind, "task withheld");
-  }
-  return fill("figures", {{"figures", pictures}});
+  return fill("explorer", {{"options", options},
+                           {"seeds", seed_options(seeds)},
+                           {"left_out", seeds_left_out(shown, most)},
+                           {"arms", blocks},
+                           {"numbers", script_json(numbers)}});
 }
 
 }  // namespace cdsp::page

@@ -1,7 +1,8 @@
 #include "report/page/html_table.h"
 
+#include <algorithm>
 #include <cmath>
-#include <map>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "base/csv.h"
@@ -23,20 +24,12 @@ std::string number_text(double value, const MeasureStyle& style, bool sign) {
 /// Longer texts are broken into lines.
 constexpr size_t kLongText = 26;
 
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-/// "alpha_sparsity" -> "Alpha sparsity"
-std::string words_of(const std::string& name) {
-  std::string words = name;
-  for (char& c : words) {
-    if (c == '_') c = ' ';
-  }
-  if (!words.empty() && words[0] >= 'a' && words[0] <= 'z') {
-    words[0] = static_cast<char>(words[0] - 'a' + 'A');
-  }
-  return words;
+/// The number that a cell begins with, NaN if it begins with none: "0.12 [0.10, 0.14]" is 0.12.
+double leading_number(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const bool whole = end != text.c_str() && (*end == '\0' || *end == ' ');
+  return whole ? number : std::nan("");
 }
 
 }  // namespace
@@ -68,34 +61,24 @@ Html HtmlTable::html() const {
   return fill("table", {{"caption", caption_}, {"heading", heading}, {"rows", rows_}});
 }
 
-MeasureStyle style_of_measure(const std::string& name) {
-  static const std::map<std::string, std::string> titles = {
-      {"train_loss", "Training loss (nats)"},
-      {"test_loss", "Test loss (nats)"},
-      {"train_accuracy", "Training accuracy (%)"},
-      {"test_accuracy", "Test accuracy (%)"},
-      {"blind_accuracy", "Test accuracy, task withheld (%)"},
-      {"blind_accuracy_drop", "Drop when the task is withheld (points)"},
-      {"separation_index", "Separation index, informed (bits)"},
-      {"blind_separation_index", "Separation index, task withheld (bits)"},
-      {"nmi", "NMI of task and expert"},
-      {"alpha_sparsity", "Alpha sparsity"},
-      {"structural_entropy", "Structural entropy (bits)"},
-      {"test_accuracy_gap_to_baseline", "Test accuracy, gap to baseline (points)"},
-      {"train_accuracy_gap_to_baseline", "Training accuracy, gap to baseline (points)"}};
-  const auto title = titles.find(name);
-  MeasureStyle style;
-  style.title = title == titles.end() ? words_of(name) : title->second;
-  const bool accuracy = name.find("accuracy") != std::string::npos;
-  style.sign = name.find("_gap_") != std::string::npos || ends_with(name, "_drop");
-  if (accuracy) {
-    style.scale = 100;
-    style.decimals = 2;
-    if (title == titles.end()) style.title += style.sign ? " (points)" : " (%)";
-  } else if (name.find("loss") != std::string::npos) {
-    style.decimals = 4;
+Html html_of_table(const TableData& data) {
+  if (data.columns.empty()) return {};
+  std::vector<Column> columns;
+  for (size_t column = 0; column < data.columns.size(); ++column) {
+    const bool numeric = std::all_of(data.rows.begin(), data.rows.end(), [&](const auto& row) {
+      return row[column].empty() || std::isfinite(leading_number(row[column]));
+    });
+    columns.push_back({data.columns[column], numeric && column > 0});
   }
-  return style;
+  HtmlTable table(data.title, columns);
+  for (const auto& row : data.rows) {
+    std::vector<Cell> cells;
+    for (const std::string& text : row) {
+      cells.emplace_back(text.empty() ? "-" : text, leading_number(text));
+    }
+    table.add_row(cells);
+  }
+  return table.html();
 }
 
 Cell mean_cell(const MeasuredData& measured, const MeasureStyle& style) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "report/data/comparison_data.h"
+#include "report/data/table_data.h"
 #include "report/page/template.h"
 
 namespace cdsp::page {
@@ -27,7 +28,7 @@ struct Cell {
 
 class HtmlTable {
  public:
-  /// `name` is the file name that a copy of the table suggests; the first column names the rows.
+  /// The first column names the rows.
   HtmlTable(std::string caption, std::vector<Column> columns);
   /// As many cells as there are columns. Throws std::logic_error otherwise.
   void add_row(const std::vector<Cell>& cells);
@@ -40,15 +41,21 @@ class HtmlTable {
   Html rows_;
 };
 
+/// A table as a file brings it: a column whose cells all begin with a number is one of numbers and
+/// sorts by them.
+Html html_of_table(const TableData& data);
+
 /// How a measure is shown: accuracies in per cent, differences of accuracies in percentage points,
 /// everything else as it is.
 struct MeasureStyle {
   std::string title;  // "Test accuracy (%)"
+  std::string unit;   // "%"; empty for a plain number
   double scale = 1;
   int decimals = 3;
   bool sign = false;  // differences show a plus
 };
-MeasureStyle style_of_measure(const std::string& name);
+/// `tasks` name what a measure of two tasks (pearson_0_2) is about.
+MeasureStyle style_of_measure(const std::string& name, const std::vector<std::string>& tasks = {});
 
 /// "94.54 ± 0.12", "94.54" with one seed, "-" if undefined.
 Cell mean_cell(const MeasuredData& measured, const MeasureStyle& style);

@@ -1,11 +1,10 @@
 #include "report/page/results_section.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
-#include "report/figures/line_chart.h"
 #include "report/page/html_table.h"
-#include "report/text_table.h"
 
 namespace cdsp::page {
 namespace {
@@ -27,6 +26,17 @@ double mean_of(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
   return values.empty() ? std::nan("") : sum / static_cast<double>(values.size());
+}
+
+/// Over all images, as an arm's own accuracy is; over tasks where their sizes are not known.
+double mean_over_images(const std::vector<double>& of_tasks, const std::vector<double>& images) {
+  if (images.size() != of_tasks.size()) return mean_of(of_tasks);
+  double right = 0, all = 0;
+  for (size_t task = 0; task < of_tasks.size(); ++task) {
+    right += of_tasks[task] * images[task];
+    all += images[task];
+  }
+  return right / all;
 }
 
 std::string title_of(const std::string& measure) { return style_of_measure(measure).title; }
@@ -51,6 +61,8 @@ Cell interval_of_arm(const ArmData& arm, const char* name) {
 
 /// Training accuracy, the paper's number, and test accuracy side by side.
 Html table_of_accuracies(const ComparisonData& comparison) {
+  constexpr const char* kTrainGap = "train_accuracy_gap_to_baseline";
+  constexpr const char* kTestGap = "test_accuracy_gap_to_baseline";
   HtmlTable table(
       "Table A2, accuracy. Mean ± sample standard deviation over seeds; interval of the mean.",
       {{"Arm", false},
@@ -58,25 +70,29 @@ Html table_of_accuracies(const ComparisonData& comparison) {
        {title_of("train_accuracy")},
        {"Training, 95 % interval (%)"},
        {"Published (%)"},
+       {"Training, gap to baseline (points)"},
+       {"Training gap, 95 % interval (points)"},
        {title_of("test_accuracy")},
        {"Test, 95 % interval (%)"},
        {"Test, gap to baseline (points)"},
-       {"Gap, 95 % interval (points)"}});
+       {"Test gap, 95 % interval (points)"}});
   for (const ArmData& arm : comparison.arms) {
     const bool own = arm.name == "baseline";
-    const char* gap = "test_accuracy_gap_to_baseline";
     table.add_row({arm_title(arm.name), seeds_cell(measure_of(arm, "train_accuracy")),
                    mean_of_arm(arm, "train_accuracy"), interval_of_arm(arm, "train_accuracy"),
                    number_cell(published_of(comparison, arm.name).accuracy,
                                style_of_measure("train_accuracy")),
+                   own ? Cell("-") : mean_of_arm(arm, kTrainGap),
+                   own ? Cell("-") : interval_of_arm(arm, kTrainGap),
                    mean_of_arm(arm, "test_accuracy"), interval_of_arm(arm, "test_accuracy"),
-                   own ? Cell("-") : mean_of_arm(arm, gap),
-                   own ? Cell("-") : interval_of_arm(arm, gap)});
+                   own ? Cell("-") : mean_of_arm(arm, kTestGap),
+                   own ? Cell("-") : interval_of_arm(arm, kTestGap)});
   }
   if (!comparison.linear_test.empty()) {
-    const auto accuracy = style_of_measure("test_accuracy");
-    table.add_row({kLinear, "-", number_cell(mean_of(comparison.linear_train), accuracy), "-", "-",
-                   number_cell(mean_of(comparison.linear_test), accuracy), "-", "-", "-"});
+    // Its training accuracy is that of its final weights: another quantity than the arms'.
+    const double test = mean_over_images(comparison.linear_test, comparison.test_images);
+    table.add_row({kLinear, "-", "-", "-", "-", "-", "-",
+                   number_cell(test, style_of_measure("test_accuracy")), "-", "-", "-"});
   }
   return table.html();
 }
@@ -150,7 +166,7 @@ Html table_by_task(const ReportData& data) {
     }
   }
   if (!data.comparison->linear_test.empty()) {
-    add(kLinear, "training", {data.comparison->linear_train});
+    add(kLinear, "training, final weights", {data.comparison->linear_train});
     add(kLinear, "test", {data.comparison->linear_test});
   }
   return table.empty() ? Html{} : table.html();
@@ -167,7 +183,7 @@ Html table_of_the_rest(const ComparisonData& comparison, const std::set<std::str
   }
   HtmlTable table("Every other measure: mean ± sample standard deviation over seeds", columns);
   for (const std::string& name : names) {
-    std::vector<Cell> row = {title_of(name)};
+    std::vector<Cell> row = {style_of_measure(name, comparison.tasks).title};
     for (const ArmData& arm : comparison.arms) {
       row.push_back(mean_cell(measure_of(arm, name), style_of_measure(name)));
     }
@@ -178,86 +194,49 @@ Html table_of_the_rest(const ComparisonData& comparison, const std::set<std::str
              : fill("details", {{"summary", "Every other measure"}, {"body", table.html()}});
 }
 
-LineChart chart_of_measure(const AblationData& ablation, const std::string& name,
-                           const std::vector<MeasuredData>& measures) {
-  const MeasureStyle style = style_of_measure(name);
-  LineChart chart;
-  chart.title = style.title;
-  chart.x = {ablation.key, false};
-  // The unit stands in brackets at the title's end, if there is one.
-  const size_t unit = style.title.rfind(" (");
-  if (unit != std::string::npos) {
-    chart.title = style.title.substr(0, unit);
-    chart.y.label = style.title.substr(unit + 2, style.title.size() - unit - 3);
-  }
-  chart.categories = ablation.values;
-  ChartSeries series;
-  series.style = ChartSeries::Style::kPoints;
-  bool intervals = false, spreads = false;
-  for (const MeasuredData& measured : measures) intervals = intervals || measured.interval;
-  for (size_t i = 0; i < measures.size(); ++i) {
-    const MeasuredData& measured = measures[i];
-    series.x.push_back(static_cast<double>(i));
-    series.y.push_back(style.scale * measured.mean);
-    const double below = intervals ? (measured.interval ? measured.interval->first : std::nan(""))
-                                   : measured.mean - measured.std;
-    const double above = intervals ? (measured.interval ? measured.interval->second : std::nan(""))
-                                   : measured.mean + measured.std;
-    series.low.push_back(style.scale * below);
-    series.high.push_back(style.scale * above);
-    spreads = spreads || std::isfinite(below);
-  }
-  series.label = intervals ? "mean and 95 % interval"
-                 : spreads ? "mean and one standard deviation"
-                           : "mean";
-  chart.series = {series};
-  return chart;
-}
-
 }  // namespace
+
+TrainingFacts training_facts(const ReportData& data) {
+  TrainingFacts facts;
+  if (!data.comparison) {
+    for (const RunData& run : data.runs) {
+      facts.labels = run.config_value("data.labels");
+      for (const auto& [key, value] : run.provenance) {
+        if (key == "steps") facts.steps.push_back(std::atoll(value.c_str()));
+        if (key == "epochs") facts.epochs.push_back(std::atoll(value.c_str()));
+      }
+    }
+    return facts;
+  }
+  const ComparisonData& comparison = *data.comparison;
+  facts.labels = comparison.labels;
+  facts.tasks = comparison.tasks;
+  facts.train_images = comparison.train_images;
+  facts.test_images = comparison.test_images;
+  facts.seeds = comparison.seeds.size();
+  for (const ArmData& arm : comparison.arms) {
+    if (arm.steps > 0) facts.steps.push_back(arm.steps);
+    if (arm.epochs > 0) facts.epochs.push_back(arm.epochs);
+  }
+  return facts;
+}
 
 Html comparison_results(const ReportData& data) {
   const ComparisonData& comparison = *data.comparison;
   Html body = fill("results-intro");
   body += table_of_accuracies(comparison);
+  if (!comparison.published.empty()) {
+    body += fill("caveat", {{"text", published_caveat(training_facts(data))}});
+  }
   body += table_of_losses(comparison);
   body += table_by_measures(
       "With the task withheld, and how tasks separate (layer 0)", comparison,
       {"blind_accuracy", "blind_accuracy_drop", "separation_index", "blind_separation_index"});
   body += table_by_task(data);
-  body +=
-      table_of_the_rest(comparison, {"train_accuracy", "test_accuracy", "train_loss", "test_loss",
-                                     "blind_accuracy", "blind_accuracy_drop", "separation_index",
-                                     "blind_separation_index", "test_accuracy_gap_to_baseline"});
-  return body;
-}
-
-Html ablation_results(const AblationData& ablation, FigureSet& figures) {
-  Html body = fill("ablation-intro", {{"key", ablation.key}});
-  Html pictures;
-  std::vector<Column> columns = {{ablation.key, true}};
-  std::vector<std::vector<Cell>> rows;
-  for (const std::string& value : ablation.values) {
-    char* end = nullptr;
-    const double number = std::strtod(value.c_str(), &end);
-    rows.push_back({Cell(value, *end == '\0' && !value.empty() ? number : std::nan(""))});
-  }
-  for (const auto& [name, measures] : ablation.measures) {
-    bool known = false;
-    for (const MeasuredData& measured : measures) known = known || std::isfinite(measured.mean);
-    if (!known) continue;
-    const MeasureStyle style = style_of_measure(name);
-    columns.push_back({style.title});
-    for (size_t i = 0; i < measures.size(); ++i) rows[i].push_back(mean_cell(measures[i], style));
-    pictures +=
-        figures.add("ablation_" + name, line_chart_svg(chart_of_measure(ablation, name, measures)));
-  }
-  HtmlTable table(
-      "Every measure by " + ablation.key + ": mean ± sample standard deviation over seeds",
-      columns);
-  for (const auto& row : rows) table.add_row(row);
-  body += fill("figures", {{"figures", pictures}});
-  body += table.html();
+  body += table_of_the_rest(
+      comparison, {"train_accuracy", "test_accuracy", "train_loss", "test_loss", "blind_accuracy",
+                   "blind_accuracy_drop", "separation_index", "blind_separation_index",
+                   "test_accuracy_gap_to_baseline", "train_accuracy_gap_to_baseline"});
   return body;
 }
 

@@ -1,5 +1,5 @@
 "use strict";
-// The page is complete without this script; it adds the slider, sorting and copying.
+// The page is complete without this script; it adds the choice of seed and epoch, sorting and copying.
 (() => {
   const say = (text) => {
     document.getElementById("announcement").textContent = text;
@@ -20,8 +20,11 @@
     }
   };
 
-  // ---- The slider over epochs.
+  // ---- Pictures whose numbers change: cells are whole numbers, ten-thousandths.
+  const colours = JSON.parse(document.getElementById("colour-scale").textContent);
   const fixed = (value, decimals) => (value === null ? "-" : value.toFixed(decimals));
+  const numbersOf = (root) => JSON.parse(root.querySelector("[data-numbers]").textContent);
+  const cellsOf = (whole) => (whole ? whole.map((value) => (value === null ? null : value / 1e4)) : null);
 
   const describe = (panel, values) => {
     const parts = [];
@@ -45,7 +48,8 @@
     return `Largest off the diagonal: expert ${row} with expert ${best % panel.columns} (${shown}).`;
   };
 
-  const paint = (svg, panel, values, colours, subtitle) => {
+  const paint = (svg, panel, whole, subtitle) => {
+    const values = cellsOf(whole);
     const marks = svg.querySelector('[data-part="cells"]').children;
     for (let i = 0; 2 * i + 1 < marks.length; i += 1) {
       const value = values === null ? null : values[i];
@@ -62,44 +66,81 @@
     return words;
   };
 
-  const startExplorer = (root) => {
-    const numbers = JSON.parse(root.querySelector("[data-numbers]").textContent);
+  // ---- One seed for the whole page: every block with a choice of seeds follows the others.
+  const seeded = [];
+  const chooseSeed = (seed, chosenIn) => {
+    for (const block of seeded) {
+      const known = [...block.select.options].some((option) => option.value === seed);
+      if (!known) continue;
+      block.select.value = seed;
+      block.show(block.select === chosenIn);
+    }
+  };
+  const followSeeds = (form, select, show) => {
+    seeded.push({ select, show });
+    form.hidden = false;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    select.selectedIndex = 0;
+    select.addEventListener("change", () => chooseSeed(select.value, select));
+  };
+
+  const startSeeded = (root) => {
+    const numbers = numbersOf(root);
     const form = root.querySelector("form");
-    const arm = form.elements.namedItem("arm");
-    const epoch = form.elements.namedItem("epoch");
-    const shown = form.elements.namedItem("shown");
+    const seed = form.elements.namedItem("seed");
+    const pictures = root.querySelectorAll("svg");
+    const show = (aloud) => {
+      const index = numbers.seeds.indexOf(Number(seed.value));
+      const words = numbers.panels.map((panel, number) =>
+        paint(pictures[number], panel, panel.values[index], `${panel.subtitle}, seed ${seed.value}`));
+      form.elements.namedItem("shown").textContent = `${index + 1} of ${numbers.seeds.length} seeds`;
+      if (aloud) say(words[0]);
+    };
+    followSeeds(form, seed, show);
+    show(false);
+  };
+
+  // ---- The slider over epochs.
+  const startExplorer = (root) => {
+    const numbers = numbersOf(root);
+    const form = root.querySelector("form");
+    const [arm, seed, epoch, shown] = ["arm", "seed", "epoch", "shown"].map((name) => form.elements.namedItem(name));
     const blocks = [...root.querySelectorAll("[data-arm]")];
+    const runIndex = () => numbers.arms[arm.value].runs.findIndex((run) => run.seed === Number(seed.value));
+    const epochsOfRun = () => {
+      const run = numbers.arms[arm.value].runs[runIndex()];
+      return run ? run.epochs : [];
+    };
 
     const show = (aloud) => {
       const data = numbers.arms[arm.value];
-      const index = Number(epoch.value);
+      const [run, epochs, index] = [runIndex(), epochsOfRun(), Number(epoch.value)];
       const block = blocks.find((candidate) => candidate.dataset.arm === arm.value);
       const pictures = block.querySelectorAll("svg");
-      const subtitle = `Epoch ${data.epochs[index]}, seed ${data.seed}`;
-      let words = "";
-      data.panels.forEach((panel, number) => {
-        const text = paint(pictures[number], panel, panel.values[index], numbers.colours, subtitle);
-        if (number === 0) words = text;
-      });
-      const position = `Epoch ${data.epochs[index]} of ${data.epochs[data.epochs.length - 1]}`;
+      const known = index < epochs.length;
+      const subtitle = known ? `Epoch ${epochs[index]}, seed ${seed.value}` : `Seed ${seed.value}, which this arm lacks`;
+      const words = data.panels.map((panel, number) =>
+        paint(pictures[number], panel, known ? panel.values[run][index] : null, subtitle));
+      const position = known ? `Epoch ${epochs[index]} of ${epochs[epochs.length - 1]}` : "no such run";
       epoch.setAttribute("aria-valuetext", position);
       shown.textContent = position;
-      if (aloud) say(words);
+      if (aloud) say(words[0]);
     };
-    const choose = (aloud) => {
-      const epochs = numbers.arms[arm.value].epochs;
+    // Another run keeps the epoch where it has it.
+    const choose = (aloud, toEnd) => {
       for (const block of blocks) block.hidden = block.dataset.arm !== arm.value;
-      epoch.max = String(epochs.length - 1);
-      epoch.value = epoch.max;
+      const last = Math.max(0, epochsOfRun().length - 1);
+      const wasAtEnd = toEnd || epoch.value === epoch.max;
+      epoch.max = String(last);
+      if (wasAtEnd) epoch.value = epoch.max;
       show(aloud);
       markScrollers();
     };
-    form.hidden = false;
-    form.addEventListener("submit", (event) => event.preventDefault());
     epoch.addEventListener("input", () => show(true));
-    arm.addEventListener("change", () => choose(true));
+    arm.addEventListener("change", () => choose(true, true));
     arm.selectedIndex = 0;
-    choose(false);
+    followSeeds(form, seed, (aloud) => choose(aloud, false));
+    choose(false, true);
   };
 
   // ---- Tables: sorting by a click on a heading, copying as CSV.
@@ -183,6 +224,7 @@
   };
 
   document.querySelectorAll("[data-explorer]").forEach(startExplorer);
+  document.querySelectorAll("[data-seeded]").forEach(startSeeded);
   document.querySelectorAll("table").forEach(startTable);
   for (const details of document.querySelectorAll("details")) {
     details.addEventListener("toggle", markScrollers);

@@ -10,6 +10,7 @@ Exit status 77: there is no Chromium here, so nothing was tested.
 import base64
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -109,21 +110,80 @@ class Report(unittest.TestCase):
 
     def test_arms_can_be_chosen(self):
         self.open()
-        arms = browser.evaluate("[...document.querySelectorAll('select option')].map((o) => o.value)")
+        arms = browser.evaluate("[...document.querySelectorAll('select[name=arm] option')].map((o) => o.value)")
         self.assertEqual(arms[0], "cdsp")
         self.assertIn("baseline", arms)
-        browser.evaluate("(() => { const s = document.querySelector('select'); s.value = 'baseline';"
-                         "s.dispatchEvent(new Event('change')); })()")
+        self.choose("document.querySelector('select[name=arm]')", "baseline")
         shown = browser.evaluate("[...document.querySelectorAll('[data-arm]:not([hidden])')]"
                                  ".map((b) => b.dataset.arm)")
         self.assertEqual(shown, ["baseline"])
 
+    def choose(self, select, value):
+        browser.evaluate(f"(() => {{ const s = {select}; s.value = '{value}';"
+                         "s.dispatchEvent(new Event('change')); })()")
+
+    def test_a_seed_holds_for_the_whole_page(self):
+        self.open()
+        seeds = "[...document.querySelectorAll('select[name=seed]')]"
+        self.assertGreater(browser.evaluate(seeds + ".length"), 3)
+        self.assertEqual(set(browser.evaluate(seeds + ".map((s) => s.value)")), {"0"})
+        self.choose("document.querySelector('#experiment-3 select[name=seed]')", "2")
+        self.assertEqual(set(browser.evaluate(seeds + ".map((s) => s.value)")), {"2"})
+        self.assertIn("seed 2", browser.evaluate("document.getElementById('announcement').textContent"))
+        subtitles = browser.evaluate("[...document.querySelectorAll('[data-seeded] [data-part=subtitle], "
+                                     "[data-arm]:not([hidden]) [data-part=subtitle]')].map((t) => t.textContent)")
+        self.assertEqual([text for text in subtitles if not text.endswith("seed 2")], [])
+        # The cells are those of the file.
+        with open(os.path.join(os.path.dirname(report), "comparison.json"), encoding="utf-8") as file:
+            runs = json.load(file)["runs"]
+        run = next(run for run in runs if run["arm"] == "cdsp" and run["seed"] == 2)
+        written = [f"{share:.2f}" for row in run["blind_routing"][0] for share in row]
+        shown = browser.evaluate("[...[...document.querySelectorAll('#experiment-3 svg')].find((s) => "
+                                 "s.querySelector('title').textContent === 'CDSP, task withheld')"
+                                 ".querySelectorAll('[data-part=cells] text')].map((t) => t.textContent)")
+        self.assertEqual(len(shown), len(written))
+        self.assertLess(max(abs(float(a) - float(b)) for a, b in zip(shown, written)), 0.011)
+
+    def test_the_epoch_stays_when_the_seed_changes(self):
+        self.open()
+        browser.evaluate("document.querySelector('input[type=range]').focus()")
+        browser.press("ArrowLeft", 37)
+        before = self.cells()
+        self.choose("document.querySelector('[data-explorer] select[name=seed]')", "1")
+        self.assertNotEqual(self.cells(), before)
+        self.assertEqual(browser.evaluate("document.querySelector('[data-arm]:not([hidden]) "
+                                          "[data-part=subtitle]').textContent"), "Epoch 3, seed 1")
+
+    def test_every_arm_is_named_in_charts_by_arm(self):
+        self.open()
+        names = ["Baseline", "Blind baseline", "CDSP", "baseline-task-dropout", "cdsp-blind", "no-conflict"]
+        texts = browser.evaluate("[...[...document.querySelectorAll('#experiment-3 svg')].find((s) => "
+                                 "s.querySelector('title').textContent === 'Separation index, task withheld')"
+                                 ".querySelectorAll('text')].map((t) => t.textContent)")
+        for name in names:
+            self.assertEqual(texts.count(name), 1, texts)
+
+    def test_pictures_use_the_width_that_they_have(self):
+        for size in SIZES:
+            self.open(size)
+            narrow = browser.evaluate(
+                "[...document.querySelectorAll('figure')].filter((f) => f.offsetWidth && "
+                "f.querySelector('svg').getBoundingClientRect().width < 0.95 * Math.min(f.offsetWidth, 576))"
+                ".map((f) => f.querySelector('title').textContent)")
+            self.assertEqual(narrow, [], size)
+
+    def test_findings_are_inside_a_phone(self):
+        self.open("phone")
+        self.assertEqual(browser.evaluate(
+            "[...document.querySelectorAll('table.claims td')].filter((cell) => "
+            "cell.getBoundingClientRect().right > innerWidth).length"), 0)
+
     def test_tables_sort_both_ways(self):
         self.open()
         column = ("[...document.querySelector('#results table').tBodies[0].rows]"
-                  ".map((r) => parseFloat(r.cells[5].textContent))")
-        click = "document.querySelector('#results table thead').rows[0].cells[5].querySelector('button').click()"
-        state = "document.querySelector('#results table thead').rows[0].cells[5].getAttribute('aria-sort')"
+                  ".map((r) => parseFloat(r.cells[7].textContent))")
+        click = "document.querySelector('#results table thead').rows[0].cells[7].querySelector('button').click()"
+        state = "document.querySelector('#results table thead').rows[0].cells[7].getAttribute('aria-sort')"
         browser.evaluate(click)
         rising = browser.evaluate(column)
         self.assertEqual(browser.evaluate(state), "ascending")
@@ -152,7 +212,7 @@ class Report(unittest.TestCase):
         self.assertEqual(rows[0][:3], ["Arm", "Seeds", "Training accuracy (%)"])
         self.assertEqual(len(rows), 1 + browser.evaluate(
             "document.querySelector('#results table').tBodies[0].rows.length"))
-        self.assertEqual({len(row) for row in rows}, {9})
+        self.assertEqual({len(row) for row in rows}, {11})
         self.assertEqual(rows[1][4], "95.14")
         self.assertIn("Copied", browser.evaluate("document.querySelector('#results .copied').textContent"))
 
@@ -236,6 +296,12 @@ class Report(unittest.TestCase):
         self.assertEqual(browser.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.assertEqual(browser.evaluate("getComputedStyle(document.querySelector('.controls')).display"), "none")
         self.assertEqual(browser.evaluate("getComputedStyle(document.querySelector('.copy')).display"), "none")
+        # Pictures stand two by two; a long table may run over pages, so that its heading keeps company.
+        columns = browser.evaluate("[...document.querySelectorAll('.figures')].filter((f) => f.offsetWidth)"
+                                   ".map((f) => getComputedStyle(f).gridTemplateColumns.split(' ').length)")
+        self.assertEqual(set(columns), {2})
+        self.assertEqual(browser.evaluate("getComputedStyle(document.querySelector('table.claims')).breakInside"),
+                         "auto")
 
     def test_readable_without_script(self):
         browser.call("Emulation.setScriptExecutionDisabled", value=True)
@@ -248,7 +314,8 @@ class Report(unittest.TestCase):
             hidden = browser.call("DOM.querySelectorAll", nodeId=document, selector="[data-arm][hidden]")["nodeIds"]
             buttons = browser.call("DOM.querySelectorAll", nodeId=document, selector="button")["nodeIds"]
             controls = browser.call("DOM.querySelectorAll", nodeId=document, selector=".controls[hidden]")["nodeIds"]
-            self.assertEqual((len(hidden), len(buttons), len(controls)), (0, 0, 1))
+            forms = browser.call("DOM.querySelectorAll", nodeId=document, selector=".controls")["nodeIds"]
+            self.assertEqual((len(hidden), len(buttons), len(controls)), (0, 0, len(forms)))
         finally:
             browser.call("Emulation.setScriptExecutionDisabled", value=False)
 

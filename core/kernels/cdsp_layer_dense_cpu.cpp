@@ -1,3 +1,5 @@
+// The CDSP layer in its dense form (cdsp_layer.h), in tiles of tokens that stay in the caches; the
+// per-expert gradients come from each expert's own tokens over its selected columns only.
 #include <algorithm>
 
 #include <ATen/ATen.h>
@@ -5,10 +7,14 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
+#include "kernels/column_selection.h"
 #include "kernels/expert_tokens.h"
 #include "kernels/gradient_sink.h"
+#include "kernels/optional_input.h"
+#include "kernels/partial_sums.h"
 #include "kernels/simd_loops.h"
-#include "kernels/small_gemm.h"
+#include "kernels/tile_gemm.h"
+#include "kernels/tile_sizes.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -17,10 +23,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kTileTokens =
-    64;  // 64 x 256 hidden units in float are 64 KB: a few such fit the L2 cache
-constexpr int64_t kStretchTokens = 512;  // of one expert; each gets partial sums of its own
-
 struct Shape {
   int64_t tokens, d, d_base, experts, top_k;
   int64_t tiles() const { return (tokens + kTileTokens - 1) / kTileTokens; }
@@ -28,7 +30,8 @@ struct Shape {
 
 template <typename T>
 struct Weights {
-  const T *u, *v, *gate, *mask, *router;
+  const T *u, *v;  // [d, D] and [D, d] forward; v^T and u^T backward
+  const T *gate, *mask, *router;
   const int64_t* indices;
 };
 
@@ -49,21 +52,22 @@ void fill_column_gate(const Shape& shape, const Weights<T>& weights, int64_t tok
 }
 
 template <typename T>
-void forward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* x, T* z,
-                  T* y) {
+void forward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* x,
+                  const T* residual, T* z, T* y) {
   const int64_t begin = tile * kTileTokens, rows = std::min(kTileTokens, shape.tokens - begin);
   const int64_t d = shape.d, d_base = shape.d_base;
-  T* gate_row = thread_scratch<T>(0, d_base);
-  T* mixed = thread_scratch<T>(1, kTileTokens * d_base);
+  const auto [gate_row, mixed] = thread_scratch<T>(d_base, kTileTokens * d_base);
   T* z_tile = z + begin * d_base;
-  gemm<T>(Op::kPlain, Op::kPlain, rows, d_base, d, x + begin * d, d, weights.u, d_base, T(0),
-          z_tile, d_base);
+  tile_gemm(rows, d_base, d, plain(x + begin * d, d), weights.u, d_base, Into::kSet, z_tile,
+            d_base);
   for (int64_t row = 0; row < rows; ++row) {
     fill_column_gate(shape, weights, begin + row, gate_row);
     simd_loops<T>().gated_silu(d_base, z_tile + row * d_base, gate_row, mixed + row * d_base);
   }
-  gemm<T>(Op::kPlain, Op::kPlain, rows, d, d_base, mixed, d_base, weights.v, d, T(0), y + begin * d,
-          d);
+  T* y_tile = y + begin * d;
+  if (residual != nullptr) std::copy_n(residual + begin * d, rows * d, y_tile);
+  tile_gemm(rows, d, d_base, plain<T>(mixed, d_base), weights.v, d,
+            residual != nullptr ? Into::kAdd : Into::kSet, y_tile, d);
 }
 
 /// Where one tile's backward pass writes.
@@ -75,16 +79,15 @@ struct TileGradients {
 };
 
 template <typename T>
-void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, const T* upstream,
-                   const T* z, const TileGradients<T>& to) {
+void backward_tile(const Shape& shape, const Weights<T>& weights, const T* mask_columns,
+                   int64_t tile, const T* upstream, const T* z, const TileGradients<T>& to) {
   const auto& loops = simd_loops<T>();
   const int64_t begin = tile * kTileTokens, rows = std::min(kTileTokens, shape.tokens - begin);
   const int64_t d = shape.d, d_base = shape.d_base, experts = shape.experts;
-  T* gate_row = thread_scratch<T>(0, d_base);
-  T* d_mixed = thread_scratch<T>(1, kTileTokens * d_base);
-  T* link = thread_scratch<T>(2, kTileTokens * experts);  // dL/d(w_i s_i)
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, d_base, d, upstream + begin * d, d, weights.v, d, T(0),
-          d_mixed, d_base);
+  const auto [gate_row, d_mixed, link] = thread_scratch<T>(  // link: dL/d(w_i s_i)
+      d_base, kTileTokens * d_base, kTileTokens * experts);
+  tile_gemm(rows, d_base, d, plain(upstream + begin * d, d), weights.u, d_base, Into::kSet, d_mixed,
+            d_base);
   // hidden and d_z of the tile, then d_mixed is reused: first for d_mixed * hidden, then for d_z *
   // column gate.
   for (int64_t row = 0; row < rows; ++row) {
@@ -93,8 +96,8 @@ void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, 
     loops.silu_backward(d_base, z + at, mixed_row, to.hidden + at, to.d_z + at);
     loops.multiply(d_base, mixed_row, to.hidden + at, mixed_row);
   }
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, experts, d_base, d_mixed, d_base, weights.mask, d_base,
-          T(0), link, experts);
+  tile_gemm(rows, experts, d_base, plain<T>(d_mixed, d_base), mask_columns, experts, Into::kSet,
+            link, experts);
   T* gate_part = to.gate_parts + tile * experts;
   std::fill(gate_part, gate_part + experts, T(0));
   for (int64_t row = 0; row < rows; ++row) {
@@ -106,61 +109,36 @@ void backward_tile(const Shape& shape, const Weights<T>& weights, int64_t tile, 
     fill_column_gate(shape, weights, begin + row, gate_row);
     loops.multiply(d_base, to.d_z + (begin + row) * d_base, gate_row, d_mixed + row * d_base);
   }
-  gemm<T>(Op::kPlain, Op::kTransposed, rows, d, d_base, d_mixed, d_base, weights.u, d_base, T(0),
-          to.x + begin * d, d);
-}
-
-/// S_i as runs of neighbouring columns: it is made of blocks, so a few long runs.
-struct Selection {
-  struct Run {
-    int64_t first, length;
-  };
-  std::vector<Run> runs;
-  int64_t rank = 0;
-};
-
-std::vector<Selection> selections_of(const at::Tensor& mask) {
-  const at::Tensor chosen = mask.ne(0).contiguous();
-  const bool* flags = chosen.data_ptr<bool>();
-  std::vector<Selection> selections(static_cast<size_t>(mask.size(0)));
-  for (Selection& selection : selections) {
-    for (int64_t c = 0; c < mask.size(1); ++c, ++flags) {
-      if (!*flags) continue;
-      if (c > 0 && flags[-1]) {
-        ++selection.runs.back().length;
-      } else {
-        selection.runs.push_back({c, 1});
-      }
-      ++selection.rank;
-    }
-  }
-  return selections;
+  tile_gemm(rows, d, d_base, plain<T>(d_mixed, d_base), weights.v, d, Into::kSet, to.x + begin * d,
+            d);
 }
 
 /// One stretch's share of g_i: part_u [d, r] = (w X)^T d_z[:, S_i], part_v [r, d] = hidden[:,
 /// S_i]^T (w E).
 template <typename T>
 void expert_stretch(const Shape& shape, const Weights<T>& weights, const ExpertTokens& tokens,
-                    const TokenStretch& stretch, const Selection& selection, const T* x,
+                    const TokenStretch& stretch, const ColumnSelection& selection, const T* x,
                     const T* upstream, const T* hidden, const T* d_z, T* part_u, T* part_v) {
   const auto& loops = simd_loops<T>();
   const int64_t rows = stretch.end - stretch.begin, d = shape.d, rank = selection.rank;
-  T* narrow = thread_scratch<T>(0, kStretchTokens * d);
-  T* wide = thread_scratch<T>(1, kStretchTokens * rank);
+  const auto scratch = thread_scratch<T>(kStretchTokens * d, kStretchTokens * rank);
   const auto product = [&](const T* narrow_from, const T* wide_from, bool narrow_is_left, T* part) {
+    T *narrow = scratch[0], *wide = scratch[1];
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t token = tokens.token(stretch.begin + row);
       const T weight = weights.router[token * shape.experts + stretch.expert];
       loops.scale(d, weight, narrow_from + token * d, narrow + row * d);
       const T* from = wide_from + token * shape.d_base;
       T* to = wide + row * rank;
-      for (const Selection::Run& run : selection.runs)
+      for (const ColumnSelection::Run& run : selection.runs)
         to = std::copy_n(from + run.first, run.length, to);
     }
     if (narrow_is_left) {
-      gemm<T>(Op::kTransposed, Op::kPlain, d, rank, rows, narrow, d, wide, rank, T(0), part, rank);
+      tile_gemm(d, rank, rows, transposed<T>(narrow, d), static_cast<const T*>(wide), rank,
+                Into::kSet, part, rank);
     } else {
-      gemm<T>(Op::kTransposed, Op::kPlain, rank, d, rows, wide, rank, narrow, d, T(0), part, d);
+      tile_gemm(rank, d, rows, transposed<T>(wide, rank), static_cast<const T*>(narrow), d,
+                Into::kSet, part, d);
     }
   };
   product(x, d_z, true, part_u);
@@ -171,18 +149,18 @@ void expert_stretch(const Shape& shape, const Weights<T>& weights, const ExpertT
 /// s_i.
 template <typename T>
 void collect_parts(const Shape& shape, const std::vector<TokenStretch>& stretches,
-                   const std::vector<Selection>& selections, const T* gate, const T* parts,
+                   const std::vector<ColumnSelection>& selections, const T* gate, const T* parts,
                    int64_t part_size, T* g_u, T* g_v) {
   const int64_t d = shape.d, d_base = shape.d_base;
   for_each_piece(shape.experts, [&](int64_t expert) {
     const auto& loops = simd_loops<T>();
-    const Selection& selection = selections[static_cast<size_t>(expert)];
+    const ColumnSelection& selection = selections[static_cast<size_t>(expert)];
     for (size_t i = 0; i < stretches.size(); ++i) {
       if (stretches[i].expert != expert) continue;
       const T* part_u = parts + static_cast<int64_t>(i) * 2 * part_size;
       const T* part_v = part_u + part_size;
       int64_t column = 0;  // among the selected
-      for (const Selection::Run& run : selection.runs) {
+      for (const ColumnSelection::Run& run : selection.runs) {
         for (int64_t row = 0; row < d; ++row) {
           loops.add_scaled(run.length, gate[expert], part_u + row * selection.rank + column,
                            g_u + (expert * d + row) * d_base + run.first);
@@ -202,12 +180,13 @@ Weights<T> weights_of(const at::Tensor& weights, const at::Tensor& indices, cons
           mask.data_ptr<T>(), weights.data_ptr<T>(), indices.data_ptr<int64_t>()};
 }
 
-class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
+class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
-                            const at::Tensor& weights_in, const at::Tensor& indices_in,
-                            const at::Tensor& u, const at::Tensor& v, const at::Tensor& gate,
-                            const at::Tensor& mask, const c10::intrusive_ptr<GradientSink>& sink) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual,
+                            const at::Tensor& x_in, const at::Tensor& weights_in,
+                            const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
+                            const at::Tensor& gate, const at::Tensor& mask,
+                            const c10::intrusive_ptr<GradientSink>& sink) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
                      indices = indices_in.contiguous();
@@ -216,8 +195,9 @@ class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
       for_each_piece(shape.tiles(), [&](int64_t tile) {
-        forward_tile(shape, fixed, tile, x.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(),
-                     y.data_ptr<scalar_t>());
+        forward_tile<scalar_t>(shape, fixed, tile, x.data_ptr<scalar_t>(),
+                               pointer_or_null<scalar_t>(residual), z.data_ptr<scalar_t>(),
+                               y.data_ptr<scalar_t>());
       });
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
@@ -237,23 +217,23 @@ class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
     at::Tensor hidden = at::empty_like(z), d_z = at::empty_like(z);
     at::Tensor g_u = at::zeros({shape.experts, shape.d, shape.d_base}, x.options());
     at::Tensor g_v = at::zeros({shape.experts, shape.d_base, shape.d}, x.options());
-    const std::vector<Selection> selections = selections_of(mask);
-    int64_t longest_rank = 0;
-    for (const Selection& selection : selections)
-      longest_rank = std::max(longest_rank, selection.rank);
+    at::Tensor d_u = at::empty_like(u), d_v = at::empty_like(v), d_gate = at::empty_like(gate);
+    const at::Tensor v_columns = v.t().contiguous(), u_columns = u.t().contiguous(),
+                     mask_columns = mask.t().contiguous();
     const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
                               kStretchTokens);
-    const int64_t part_size = shape.d * longest_rank,
-                  stretches = static_cast<int64_t>(tokens.stretches.size());
-    at::Tensor parts = at::empty({stretches, 2, part_size}, x.options());
-
+    const auto stretches = static_cast<int64_t>(tokens.stretches.size());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
+      const auto selections = selections_of<scalar_t>(pointer(mask), shape.experts, shape.d_base);
+      const int64_t part_size = shape.d * longest_rank(selections);
+      const at::Tensor parts = at::empty({stretches, 2, part_size}, x.options());
+      const auto fixed = weights_of<scalar_t>(weights, indices, v_columns, u_columns, gate, mask);
       const TileGradients<scalar_t> to{pointer(d_x), pointer(d_weights), pointer(gate_parts),
                                        pointer(hidden), pointer(d_z)};
       for_each_piece(shape.tiles(), [&](int64_t tile) {
-        backward_tile(shape, fixed, tile, pointer(up), pointer(z), to);
+        backward_tile<scalar_t>(shape, fixed, pointer(mask_columns), tile, pointer(up), pointer(z),
+                                to);
       });
       for_each_piece(stretches, [&](int64_t i) {
         const TokenStretch& stretch = tokens.stretches[static_cast<size_t>(i)];
@@ -264,23 +244,26 @@ class CdspLayerCpu : public torch::autograd::Function<CdspLayerCpu> {
       });
       collect_parts(shape, tokens.stretches, selections, fixed.gate, pointer(parts), part_size,
                     pointer(g_u), pointer(g_v));
+      const int64_t size = shape.d * shape.d_base;
+      sum_shares<scalar_t>(shape.experts, size, pointer(g_u), pointer(d_u));
+      sum_shares<scalar_t>(shape.experts, size, pointer(g_v), pointer(d_v));
+      sum_shares<scalar_t>(shape.tiles(), shape.experts, pointer(gate_parts), pointer(d_gate));
     });
 
     const auto capsule = context->saved_data["sink"].toCapsule();
     const auto& target = static_cast<GradientSink*>(capsule.get())->target;
     if (target) *target = {g_u, g_v};
-    return {d_x,        d_weights,         at::Tensor(), g_u.sum(0),
-            g_v.sum(0), gate_parts.sum(0), at::Tensor(), at::Tensor()};
+    return {up, d_x, d_weights, at::Tensor(), d_u, d_v, d_gate, at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor cdsp_layer_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
-                          const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
-                          const std::shared_ptr<ExpertGradients>& gradients) {
-  return CdspLayerCpu::apply(x, routing.weights, routing.indices, u, v, gate, mask,
-                             c10::make_intrusive<GradientSink>(gradients));
+at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
+                                const std::shared_ptr<ExpertGradients>& gradients) {
+  return CdspLayerDenseCpu::apply(or_empty(in.residual, in.x), in.x, in.routing.weights,
+                                  in.routing.indices, in.u, in.v, in.gate, in.mask,
+                                  c10::make_intrusive<GradientSink>(gradients));
 }
 
 }  // namespace cdsp

@@ -1,0 +1,24 @@
+#include "kernels/attention_block.h"
+
+#include <ATen/ATen.h>
+
+#include "kernels/rms_norm.h"
+#include "kernels/rotary_attention.h"
+
+namespace cdsp {
+
+at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
+                           const AttentionLayout& layout, Engine engine) {
+  if (engine == Engine::kFused && h.device().is_cpu()) {
+    return attention_block_cpu(h, weights, layout);
+  }
+  const int64_t batch = h.size(0), positions = h.size(1), d = h.size(2);
+  const at::Tensor tokens = rms_norm(h, weights.norm, engine).reshape({batch * positions, d});
+  const at::Tensor projections = at::mm(tokens, at::cat({weights.wq, weights.wk, weights.wv}).t())
+                                     .view({batch, positions, -1});
+  const at::Tensor mixed = rotary_attention(projections, layout.heads, layout.kv_heads,
+                                            layout.turns, layout.future, engine);
+  return h + at::mm(mixed.view({batch * positions, d}), weights.wo.t()).view({batch, positions, d});
+}
+
+}  // namespace cdsp

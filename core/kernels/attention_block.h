@@ -1,0 +1,33 @@
+// The attention half of a block (spec section 2), from residual stream to residual stream:
+//
+//   x = rms_norm(h, w);  (q, k, v) = (Wq, Wk, Wv) x
+//   y = h + Wo causal_attention(rotary(q), rotary(k), v)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/engine.h"
+
+namespace cdsp {
+
+struct AttentionWeights {
+  at::Tensor norm;            // [d]
+  at::Tensor wq, wk, wv, wo;  // [d, d], [kv_heads * d_head, d] twice, [d, d]
+};
+
+/// What does not learn.
+struct AttentionLayout {
+  int64_t heads, kv_heads;
+  at::Tensor turns;   // as rotary_turns() makes them
+  at::Tensor future;  // as causal_mask() does
+};
+
+/// h [batch, positions, d] -> the same shape. Differentiable in h and the weights.
+at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
+                           const AttentionLayout& layout, Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host: an image at a time, everything in the caches.
+at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
+                               const AttentionLayout& layout);
+
+}  // namespace cdsp

@@ -1,0 +1,191 @@
+#include <algorithm>
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/attention_block.h"
+#include "kernels/image_attention.h"
+#include "kernels/partial_sums.h"
+#include "kernels/rms_norm.h"
+#include "kernels/tile_gemm.h"
+#include "kernels/work_queue.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kImagesPerPiece = 8;
+
+/// Weight gradients of one piece: (Wq, Wk, Wv) [width, d], Wo [d, d], norm [d].
+int64_t share_size(const AttentionShape& shape) {
+  return (shape.width() + shape.d() + 1) * shape.d();
+}
+
+template <typename T>
+void normalise(const AttentionShape& shape, const T* h, const T* norm, T* x) {
+  const int64_t d = shape.d();
+  for (int64_t t = 0; t < shape.positions; ++t)
+    simd_loops<T>().rms_norm(d, static_cast<T>(kRmsNormEpsilon), h + t * d, norm, x + t * d);
+}
+
+/// Turns q and k of every token, forward (sign 1) or back (-1).
+template <typename T>
+void turn(const AttentionShape& shape, const T* turns, T sign, T* qkv) {
+  for (int64_t t = 0; t < shape.positions; ++t) {
+    simd_loops<T>().rotate(shape.heads + shape.kv_heads, shape.d_head, turns + t * shape.d_head,
+                           sign, qkv + t * shape.width());
+  }
+}
+
+template <typename T>
+struct ForwardWeights {
+  const T *norm, *qkv_columns, *wo_columns, *turns;  // [d, width] and [d, d]: transposed
+};
+
+/// One image. qkv, mixed and log_sums are kept for the backward pass.
+template <typename T>
+void forward_image(const AttentionShape& shape, const ForwardWeights<T>& weights, const T* h,
+                   T* qkv, T* mixed, T* log_sums, T* x, T* scratch, T* y) {
+  const int64_t positions = shape.positions, d = shape.d(), width = shape.width();
+  normalise(shape, h, weights.norm, x);
+  tile_gemm(positions, width, d, plain<T>(x, d), weights.qkv_columns, width, Into::kSet, qkv,
+            width);
+  turn(shape, weights.turns, T(1), qkv);
+  ImageAttention<T>(shape).forward(qkv, scratch, mixed, log_sums);
+  std::copy_n(h, positions * d, y);
+  tile_gemm(positions, d, d, plain<T>(mixed, d), weights.wo_columns, d, Into::kAdd, y, d);
+}
+
+template <typename T>
+struct BackwardWeights {
+  const T *norm, *qkv, *wo, *turns;  // [width, d] and [d, d]
+};
+
+template <typename T>
+struct KeptImage {
+  const T *h, *qkv, *mixed, *log_sums;
+};
+
+/// One image's input gradient, and its share of the weights' added to `share`.
+template <typename T>
+void backward_image(const AttentionShape& shape, const BackwardWeights<T>& weights,
+                    const KeptImage<T>& kept, const T* upstream, T* x, T* d_tokens, T* d_qkv,
+                    T* scratch, T* d_h, T* share) {
+  const int64_t positions = shape.positions, d = shape.d(), width = shape.width();
+  T *d_wqkv = share, *d_wo = d_wqkv + width * d, *d_norm = d_wo + d * d;
+  tile_gemm(d, d, positions, transposed(upstream, d), kept.mixed, d, Into::kAdd, d_wo, d);
+  tile_gemm(positions, d, d, plain(upstream, d), weights.wo, d, Into::kSet, d_tokens, d);
+  ImageAttention<T>(shape).backward(kept.qkv, kept.log_sums, d_tokens, scratch, d_qkv);
+  turn(shape, weights.turns, T(-1), d_qkv);
+  normalise(shape, kept.h, weights.norm, x);
+  tile_gemm(width, d, positions, transposed<T>(d_qkv, width), static_cast<const T*>(x), d,
+            Into::kAdd, d_wqkv, d);
+  tile_gemm(positions, d, width, plain<T>(d_qkv, width), weights.qkv, d, Into::kSet, d_tokens, d);
+  std::copy_n(upstream, positions * d, d_h);
+  for (int64_t t = 0; t < positions; ++t) {
+    simd_loops<T>().rms_norm_backward(d, static_cast<T>(kRmsNormEpsilon), kept.h + t * d,
+                                      weights.norm, d_tokens + t * d, true, d_h + t * d, d_norm);
+  }
+}
+
+AttentionShape shape_of(const at::Tensor& h, int64_t heads, int64_t kv_heads) {
+  return {h.size(0), h.size(1), heads, kv_heads, h.size(2) / heads};
+}
+
+class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
+                            const at::Tensor& norm, const at::Tensor& wq, const at::Tensor& wk,
+                            const at::Tensor& wv, const at::Tensor& wo, const at::Tensor& turns,
+                            int64_t heads, int64_t kv_heads, bool keep) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor h = input.contiguous(), wqkv = at::cat({wq, wk, wv});
+    const AttentionShape shape = shape_of(h, heads, kv_heads);
+    const at::Tensor qkv_columns = wqkv.t().contiguous(), wo_columns = wo.t().contiguous();
+    const at::Tensor pairs = at::view_as_real(turns).contiguous();
+    // What the backward pass needs of every image; without one, a thread's scratch is enough.
+    const int64_t kept_images = keep ? shape.batch : 0;
+    at::Tensor y = at::empty_like(h);
+    at::Tensor qkv = at::empty({kept_images, shape.positions, shape.width()}, h.options());
+    at::Tensor mixed = at::empty({kept_images, shape.positions, shape.d()}, h.options());
+    at::Tensor log_sums = at::empty({kept_images, heads, shape.positions}, h.options());
+    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "attention_block", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      const ForwardWeights<scalar_t> weights{pointer(norm), pointer(qkv_columns),
+                                             pointer(wo_columns), pointer(pairs)};
+      const int64_t tokens = shape.positions * shape.d(),
+                    qkv_size = shape.positions * shape.width(), sums_size = heads * shape.positions;
+      for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
+        const auto [x, scratch, own_qkv, own_mixed, own_sums] = thread_scratch<scalar_t>(
+            tokens, ImageAttention<scalar_t>(shape).forward_scratch(), qkv_size, tokens, sums_size);
+        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+        for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
+          forward_image(shape, weights, pointer(h) + i * tokens,
+                        keep ? pointer(qkv) + i * qkv_size : own_qkv,
+                        keep ? pointer(mixed) + i * tokens : own_mixed,
+                        keep ? pointer(log_sums) + i * sums_size : own_sums, x, scratch,
+                        pointer(y) + i * tokens);
+        }
+      });
+    });
+    context->save_for_backward({h, norm, wqkv, wo, pairs, qkv, mixed, log_sums});
+    context->saved_data["heads"] = heads;
+    context->saved_data["kv_heads"] = kv_heads;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &h = saved[0], &norm = saved[1], &wqkv = saved[2], &wo = saved[3],
+                     &pairs = saved[4], &qkv = saved[5], &mixed = saved[6], &log_sums = saved[7];
+    const at::Tensor up = upstream[0].contiguous();
+    const AttentionShape shape =
+        shape_of(h, context->saved_data["heads"].toInt(), context->saved_data["kv_heads"].toInt());
+    const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece), d = shape.d();
+    at::Tensor d_h = at::empty_like(h), total = at::empty({share_size(shape)}, h.options());
+    at::Tensor shares = at::empty({pieces, share_size(shape)}, h.options());
+    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "attention_block_backward", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      const BackwardWeights<scalar_t> weights{pointer(norm), pointer(wqkv), pointer(wo),
+                                              pointer(pairs)};
+      const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width(),
+                    sums_size = shape.heads * shape.positions;
+      for_each_piece(pieces, [&](int64_t piece) {
+        const auto [x, d_tokens, d_qkv, scratch] = thread_scratch<scalar_t>(
+            tokens, tokens, qkv_size, ImageAttention<scalar_t>(shape).backward_scratch());
+        scalar_t* share = pointer(shares) + piece * share_size(shape);
+        std::fill(share, share + share_size(shape), scalar_t(0));
+        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+        for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
+          const KeptImage<scalar_t> kept{pointer(h) + i * tokens, pointer(qkv) + i * qkv_size,
+                                         pointer(mixed) + i * tokens,
+                                         pointer(log_sums) + i * sums_size};
+          backward_image(shape, weights, kept, pointer(up) + i * tokens, x, d_tokens, d_qkv,
+                         scratch, pointer(d_h) + i * tokens, share);
+        }
+      });
+      sum_shares<scalar_t>(pieces, share_size(shape), pointer(shares), pointer(total));
+    });
+    Slices slices(total);
+    const int64_t kv_width = shape.kv_heads * shape.d_head;
+    const at::Tensor d_wq = slices.take({d, d}), d_wk = slices.take({kv_width, d}),
+                     d_wv = slices.take({kv_width, d}), d_wo = slices.take({d, d});
+    return {d_h,  slices.take({d}), d_wq,         d_wk,         d_wv,
+            d_wo, at::Tensor(),     at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
+                               const AttentionLayout& layout) {
+  return AttentionBlockCpu::apply(h, weights.norm, weights.wq, weights.wk, weights.wv, weights.wo,
+                                  layout.turns, layout.heads, layout.kv_heads,
+                                  at::GradMode::is_enabled());
+}
+
+}  // namespace cdsp

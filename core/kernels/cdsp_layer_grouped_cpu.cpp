@@ -1,0 +1,270 @@
+// The CDSP layer with tokens grouped by expert: each expert multiplies its own tokens by its own
+// columns, as Eq. 7 and 9 say it,
+//
+//   Y_t = sum over t's experts i of c SiLU(x_t U_i) V_i,      c = w_ti s_i, U_i = U[:, S_i]
+//
+// so that 6 products of k r columns a token replace 4 of D and 2 of k r. The backward pass has each
+// expert's gradients without gathering columns: with E = dL/dY and H = SiLU(X U_i),
+//
+//   dH = E V_i^T,  dZ = c dH * SiLU'(Z),  g_i(U) = X^T dZ,  g_i(V) = H^T (c E),  dX = dZ U_i^T,
+//   dL/dc = rowsum(dH * H)
+#include <algorithm>
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/cdsp_layer.h"
+#include "kernels/column_selection.h"
+#include "kernels/expert_tokens.h"
+#include "kernels/gradient_sink.h"
+#include "kernels/optional_input.h"
+#include "kernels/pair_sums.h"
+#include "kernels/partial_sums.h"
+#include "kernels/tile_gemm.h"
+#include "kernels/tile_sizes.h"
+#include "kernels/work_queue.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct Shape {
+  int64_t tokens, d, d_base, experts, top_k;
+  std::vector<ColumnSelection> selections;
+  int64_t rank = 0, row = 0;  // of the longest selection, and padded to whole registers
+  int64_t pairs() const { return tokens * top_k; }
+  int64_t packed() const { return d * row; }  // numbers of one expert's U_i or V_i, padded
+};
+
+template <typename T>
+Shape shape_of(const at::Tensor& x, const at::Tensor& indices, const at::Tensor& mask) {
+  Shape shape{x.size(0), x.size(1), mask.size(1), mask.size(0), indices.size(1), {}};
+  shape.selections = selections_of(mask.data_ptr<T>(), shape.experts, shape.d_base);
+  shape.rank = longest_rank(shape.selections);
+  shape.row = padded_row<T>(shape.rank);
+  return shape;
+}
+
+/// Every expert's columns of u [d, D] as [d, row], padded with zeros, and its rows of v [D, d] as
+/// [rank, d]; or, from the transposes v^T [d, D] and u^T [D, d], those of V_i^T and U_i^T.
+template <typename T>
+void pack(const Shape& shape, const T* wide, const T* tall, T* packed_wide, T* packed_tall) {
+  for_each_piece(shape.experts, [&](int64_t expert) {
+    const ColumnSelection& selection = shape.selections[static_cast<size_t>(expert)];
+    T* to_wide = packed_wide + expert * shape.packed();
+    T* to_tall = packed_tall + expert * shape.packed();
+    for (int64_t i = 0; i < shape.d; ++i) {
+      T* to = to_wide + i * shape.row;
+      for (const ColumnSelection::Run& run : selection.runs)
+        to = std::copy_n(wide + i * shape.d_base + run.first, run.length, to);
+      std::fill(to, to_wide + (i + 1) * shape.row, T(0));
+    }
+    for (const ColumnSelection::Run& run : selection.runs)
+      to_tall = std::copy_n(tall + run.first * shape.d, run.length * shape.d, to_tall);
+  });
+}
+
+template <typename T>
+struct Inputs {
+  const T *x, *router, *gate;
+  const T *wide, *tall;  // as pack() makes them
+};
+
+/// z [pairs, row] where it is to be kept, else null; outputs [pairs, d] and their strengths c
+/// [pairs]. All in the order of `tokens`.
+template <typename T>
+void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens& tokens,
+                     const TokenStretch& stretch, T* kept_z, T* outputs, T* strengths) {
+  const auto& loops = simd_loops<T>();
+  const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
+  const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
+  const auto [x, own_z, hidden] =
+      thread_scratch<T>(kTileTokens * d, kTileTokens * row, kTileTokens * row);
+  for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
+    const int64_t rows = std::min(kTileTokens, stretch.end - begin);
+    T* z = kept_z == nullptr ? own_z : kept_z + begin * row;
+    loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
+    tile_gemm(rows, row, d, plain<T>(x, d), in.wide + expert * shape.packed(), row, Into::kSet, z,
+              row);
+    loops.silu(rows * row, z, hidden);
+    tile_gemm(rows, d, rank, plain<T>(hidden, row), in.tall + expert * shape.packed(), d,
+              Into::kSet, outputs + begin * d, d);
+    for (int64_t i = begin; i < begin + rows; ++i)
+      strengths[i] = in.router[tokens.token(i) * shape.experts + expert] * in.gate[expert];
+  }
+}
+
+/// Where one stretch's backward pass writes.
+template <typename T>
+struct StretchGradients {
+  T* inputs;  // [pairs, d], in the order of the tokens
+  T* router;  // [tokens, experts]
+  T *u, *v;   // this stretch's share of g_i: [d, row] and [rank, d]
+  T* gate;    // this stretch's share of dL/ds_i
+};
+
+template <typename T>
+void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens& tokens,
+                      const TokenStretch& stretch, const T* upstream, const T* kept_z,
+                      const StretchGradients<T>& to) {
+  const auto& loops = simd_loops<T>();
+  const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
+  const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
+  const T gate = in.gate[expert];
+  const auto [x, e, hidden, d_z] =
+      thread_scratch<T>(kTileTokens * d, kTileTokens * d, kTileTokens * row, kTileTokens * row);
+  *to.gate = 0;
+  for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
+    const int64_t rows = std::min(kTileTokens, stretch.end - begin);
+    const Into into = begin == stretch.begin ? Into::kSet : Into::kAdd;
+    loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
+    loops.gather_rows(rows, d, tokens.tokens_from(begin), upstream, e);
+    tile_gemm(rows, row, d, plain<T>(e, d), in.wide + expert * shape.packed(), row, Into::kSet, d_z,
+              row);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = tokens.token(begin + i) * shape.experts + expert;
+      const T strength = in.router[at] * gate;
+      const T slope = loops.scaled_silu_backward(  // dL/dc
+          row, strength, kept_z + (begin + i) * row, hidden + i * row, d_z + i * row);
+      to.router[at] = slope * gate;
+      *to.gate += slope * in.router[at];
+      loops.scale(d, strength, e + i * d, e + i * d);
+    }
+    tile_gemm(d, row, rows, transposed<T>(x, d), static_cast<const T*>(d_z), row, into, to.u, row);
+    tile_gemm(rank, d, rows, transposed<T>(hidden, row), static_cast<const T*>(e), d, into, to.v,
+              d);
+    tile_gemm(rows, d, rank, plain<T>(d_z, row), in.tall + expert * shape.packed(), d, Into::kSet,
+              to.inputs + begin * d, d);
+  }
+}
+
+/// Adds the stretches' shares of each expert in their order and lays them out as g_u [N, d, D] and
+/// g_v [N, D, d], zero outside S_i.
+template <typename T>
+void collect_shares(const Shape& shape, const std::vector<TokenStretch>& stretches, T* shares,
+                    const T* gate_shares, T* g_u, T* g_v, T* d_gate) {
+  const auto& loops = simd_loops<T>();
+  for_each_piece(shape.experts, [&](int64_t expert) {
+    const int64_t d = shape.d, d_base = shape.d_base;
+    T *to_u = g_u + expert * d * d_base, *to_v = g_v + expert * d_base * d, *sum = nullptr;
+    std::fill(to_u, to_u + d * d_base, T(0));
+    std::fill(to_v, to_v + d_base * d, T(0));
+    d_gate[expert] = 0;
+    for (size_t i = 0; i < stretches.size(); ++i) {
+      if (stretches[i].expert != expert) continue;
+      T* share = shares + static_cast<int64_t>(i) * 2 * shape.packed();
+      if (sum == nullptr) {
+        sum = share;
+      } else {
+        loops.add_scaled(2 * shape.packed(), T(1), share, sum);
+      }
+      d_gate[expert] += gate_shares[i];
+    }
+    if (sum == nullptr) return;  // idle
+    int64_t column = 0;          // among the selected
+    for (const ColumnSelection::Run& run : shape.selections[static_cast<size_t>(expert)].runs) {
+      for (int64_t i = 0; i < d; ++i)
+        std::copy_n(sum + i * shape.row + column, run.length, to_u + i * d_base + run.first);
+      std::copy_n(sum + shape.packed() + column * d, run.length * d, to_v + run.first * d);
+      column += run.length;
+    }
+  });
+}
+
+class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual,
+                            const at::Tensor& x_in, const at::Tensor& weights_in,
+                            const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
+                            const at::Tensor& gate, const at::Tensor& mask,
+                            const c10::intrusive_ptr<GradientSink>& sink, bool keep) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
+                     indices = indices_in.contiguous();
+    at::Tensor y = at::empty_like(x), z;
+    const ExpertTokens tokens(indices.data_ptr<int64_t>(), x.size(0), indices.size(1), mask.size(0),
+                              kStretchTokens);
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      const Shape shape = shape_of<scalar_t>(x, indices, mask);
+      const at::Tensor packed = at::empty({2, shape.experts, shape.packed()}, x.options());
+      const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
+                       strengths = at::empty({shape.pairs()}, x.options());
+      if (keep) z = at::empty({shape.pairs(), shape.row}, x.options());
+      scalar_t *wide = pointer(packed), *tall = wide + shape.experts * shape.packed();
+      pack(shape, static_cast<const scalar_t*>(pointer(u)),
+           static_cast<const scalar_t*>(pointer(v)), wide, tall);
+      const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
+      for_each_piece(static_cast<int64_t>(tokens.stretches.size()), [&](int64_t i) {
+        forward_stretch(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
+                        keep ? pointer(z) : nullptr, pointer(outputs), pointer(strengths));
+      });
+      sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, shape.d, pointer(outputs),
+                          pointer(strengths), pointer_or_null<scalar_t>(residual), pointer(y));
+    });
+    context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
+    context->saved_data["sink"] = c10::IValue::make_capsule(sink);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
+                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7];
+    const at::Tensor up = upstream[0].contiguous();
+    const int64_t d = x.size(1), d_base = mask.size(1), experts = mask.size(0);
+    at::Tensor d_x = at::empty_like(x), d_weights = at::zeros_like(weights),
+               d_gate = at::empty_like(gate), d_u = at::empty_like(u), d_v = at::empty_like(v);
+    const at::Tensor g_u = at::empty({experts, d, d_base}, x.options()),
+                     g_v = at::empty({experts, d_base, d}, x.options());
+    const ExpertTokens tokens(indices.data_ptr<int64_t>(), x.size(0), indices.size(1), experts,
+                              kStretchTokens);
+    const auto stretches = static_cast<int64_t>(tokens.stretches.size());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      const Shape shape = shape_of<scalar_t>(x, indices, mask);
+      const at::Tensor packed = at::empty({2, experts, shape.packed()}, x.options());
+      const at::Tensor shares = at::empty({stretches, 2 * shape.packed()}, x.options());
+      const at::Tensor gate_shares = at::empty({stretches}, x.options());
+      const at::Tensor d_inputs = at::empty({shape.pairs(), d}, x.options());
+      const at::Tensor v_columns = v.t().contiguous(), u_columns = u.t().contiguous();
+      scalar_t *wide = pointer(packed), *tall = wide + experts * shape.packed();
+      pack(shape, static_cast<const scalar_t*>(pointer(v_columns)),
+           static_cast<const scalar_t*>(pointer(u_columns)), wide, tall);
+      const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
+      for_each_piece(stretches, [&](int64_t i) {
+        scalar_t* share = pointer(shares) + i * 2 * shape.packed();
+        backward_stretch<scalar_t>(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
+                                   pointer(up), pointer(z),
+                                   {pointer(d_inputs), pointer(d_weights), share,
+                                    share + shape.packed(), pointer(gate_shares) + i});
+      });
+      sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, d, pointer(d_inputs), nullptr, nullptr,
+                          pointer(d_x));
+      collect_shares<scalar_t>(shape, tokens.stretches, pointer(shares), pointer(gate_shares),
+                               pointer(g_u), pointer(g_v), pointer(d_gate));
+      sum_shares<scalar_t>(experts, d * d_base, pointer(g_u), pointer(d_u));
+      sum_shares<scalar_t>(experts, d * d_base, pointer(g_v), pointer(d_v));
+    });
+    const auto capsule = context->saved_data["sink"].toCapsule();
+    const auto& target = static_cast<GradientSink*>(capsule.get())->target;
+    if (target) *target = {g_u, g_v};
+    return {up,  d_x,    d_weights,    at::Tensor(), d_u,
+            d_v, d_gate, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
+                                  const std::shared_ptr<ExpertGradients>& gradients) {
+  return CdspLayerGroupedCpu::apply(
+      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u, in.v,
+      in.gate, in.mask, c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
+}
+
+}  // namespace cdsp

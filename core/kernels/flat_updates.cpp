@@ -1,0 +1,74 @@
+#include "kernels/flat_updates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+
+#include "kernels/simd_loops.h"
+#include "kernels/work_queue.h"
+
+namespace cdsp {
+namespace {
+
+constexpr int64_t kStretch = 8192;
+
+at::Tensor flat_norm_cpu(const at::Tensor& flat) {
+  const int64_t n = flat.numel(), stretches = pieces_of(n, kStretch);
+  std::vector<double> squares(static_cast<size_t>(stretches));
+  AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "flat_norm", [&] {
+    const scalar_t* x = flat.data_ptr<scalar_t>();
+    for_each_piece(stretches, [&](int64_t i) {
+      const scalar_t* from = x + i * kStretch;
+      const int64_t length = std::min(kStretch, n - i * kStretch);
+      squares[static_cast<size_t>(i)] = simd_loops<scalar_t>().dot(length, from, from);
+    });
+  });
+  double sum = 0.0;
+  for (const double square : squares) sum += square;
+  return at::full({}, std::sqrt(sum), flat.options());
+}
+
+void adamw_update_cpu(const AdamWStep& step, const at::Tensor& gradient,
+                      const at::Tensor& parameter, const at::Tensor& first,
+                      const at::Tensor& second) {
+  const int64_t n = gradient.numel();
+  AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "adamw_update", [&] {
+    const scalar_t* g = gradient.data_ptr<scalar_t>();
+    scalar_t *p = parameter.data_ptr<scalar_t>(), *m = first.data_ptr<scalar_t>(),
+             *v = second.data_ptr<scalar_t>();
+    for_each_piece(pieces_of(n, kStretch), [&](int64_t i) {
+      const int64_t at = i * kStretch;
+      simd_loops<scalar_t>().adamw(std::min(kStretch, n - at), step, g + at, p + at, m + at,
+                                   v + at);
+    });
+  });
+}
+
+}  // namespace
+
+at::Tensor flat_norm(const at::Tensor& flat, Engine engine) {
+  if (engine == Engine::kFused && flat.device().is_cpu()) return flat_norm_cpu(flat);
+  return flat.norm();
+}
+
+void adamw_update(const AdamWRates& rates, const at::Tensor& gradient, at::Tensor parameter,
+                  at::Tensor first, at::Tensor second, Engine engine) {
+  const double correction1 = 1.0 - std::pow(rates.beta1, static_cast<double>(rates.t));
+  const double correction2 = 1.0 - std::pow(rates.beta2, static_cast<double>(rates.t));
+  if (engine == Engine::kFused && gradient.device().is_cpu()) {
+    adamw_update_cpu({rates.beta1, rates.beta2, rates.epsilon, rates.lr / correction1,
+                      1.0 - rates.lr * rates.weight_decay, 1.0 / std::sqrt(correction2)},
+                     gradient, parameter, first, second);
+    return;
+  }
+  parameter.mul_(1.0 - rates.lr * rates.weight_decay);
+  first.mul_(rates.beta1).add_(gradient, 1.0 - rates.beta1);
+  second.mul_(rates.beta2).addcmul_(gradient, gradient, 1.0 - rates.beta2);
+  const at::Tensor denominator = second.sqrt().div_(std::sqrt(correction2)).add_(rates.epsilon);
+  parameter.addcdiv_(first, denominator, -rates.lr / correction1);
+}
+
+}  // namespace cdsp

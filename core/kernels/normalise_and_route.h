@@ -1,0 +1,60 @@
+// From the residual stream to a mixture layer's input and its routing (spec sections 2 and 3):
+//
+//   x = rms_norm(h, w)
+//   logits = W_g [LayerNorm(x), v_task] + b_g,  then the k largest, softmax over those k
+//
+// LayerNorm has no affine weights, eps 1e-5; it averages over the features of a token, or over all
+// tokens and features of an image. v_task is the task's embedding, zero where it is withheld.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "config/config.h"
+#include "kernels/engine.h"
+#include "kernels/top_k_routing.h"
+
+namespace cdsp {
+
+inline constexpr double kLayerNormEpsilon = 1e-5;
+
+struct RouterWeights {
+  at::Tensor weight;          // W_g [N, d + te]
+  at::Tensor bias;            // b_g [N]
+  at::Tensor task_embedding;  // [tasks, te]
+};
+
+struct RouterRequest {
+  int64_t top_k;
+  RouterNorm norm;
+  bool with_probabilities;
+};
+
+struct RoutedTokens {
+  at::Tensor residual;  // h [batch, positions, d], for what the layer adds to
+  at::Tensor x;         // [batch * positions, d]
+  Routing routing;      // of the same tokens
+};
+
+/// Normalises x [batch, positions, d]: `token` over d (paper), `sequence` over positions and d
+/// jointly.
+at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm);
+
+/// x [batch, positions, d]; task_one_hot [batch, tasks] in x's dtype, a row of zeros where the task
+/// is withheld, or undefined where no image has a task (the embedding is then not reached by the
+/// loss). Returns the routing of the batch * positions tokens.
+Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
+                     const at::Tensor& task_one_hot, const RouterRequest& request,
+                     Engine engine = Engine::kReference);
+
+/// h [batch, positions, d], norm [d]. Differentiable in h, norm and the weights.
+RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
+                                 const RouterWeights& weights, const at::Tensor& task_one_hot,
+                                 const RouterRequest& request, Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host: an image at a time. The gradients of x, of the routing and of the
+/// residual meet in one backward pass.
+RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm,
+                                     const RouterWeights& weights, const at::Tensor& task_one_hot,
+                                     const RouterRequest& request);
+
+}  // namespace cdsp

@@ -1,0 +1,26 @@
+// Images to tokens (spec section 2):
+//
+//   h = W p + b,   p a patch of patch_size^2 pixels, scaled from bytes to [-1, 1]
+//
+// Patches go row by row over the image, each flattened row-major.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/engine.h"
+
+namespace cdsp {
+
+/// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1].
+at::Tensor patches_of(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype);
+
+/// images uint8 [batch, rows, cols], weight [d, patch_size^2], bias [d] -> [batch, positions, d].
+/// Differentiable in weight and bias.
+at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                         const at::Tensor& bias, Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host: an image's patches are made where they are multiplied.
+at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                             const at::Tensor& bias);
+
+}  // namespace cdsp

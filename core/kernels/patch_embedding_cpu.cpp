@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <array>
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/partial_sums.h"
+#include "kernels/patch_embedding.h"
+#include "kernels/tile_gemm.h"
+#include "kernels/work_queue.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kImagesPerPiece = 8;
+
+struct Shape {
+  int64_t batch, rows, cols, patch_size, d;
+  int64_t across() const { return cols / patch_size; }
+  int64_t positions() const { return (rows / patch_size) * across(); }
+  int64_t patch() const { return patch_size * patch_size; }
+  int64_t pieces() const { return pieces_of(batch, kImagesPerPiece); }
+  int64_t share() const { return d * patch() + d; }  // gradients of weight and bias
+
+  Shape(const at::Tensor& images, int64_t size, int64_t width)
+      : batch(images.size(0)),
+        rows(images.size(1)),
+        cols(images.size(2)),
+        patch_size(size),
+        d(width) {}
+};
+
+/// What each byte means, rounded as patches_of() rounds it.
+template <typename T>
+const std::array<T, 256>& scaled_bytes() {
+  static const std::array<T, 256> table = [] {
+    std::array<T, 256> values{};
+    for (size_t byte = 0; byte < values.size(); ++byte)
+      values[byte] = static_cast<T>(byte) / T(127.5) - T(1);
+    return values;
+  }();
+  return table;
+}
+
+/// One image's patches [positions, patch].
+template <typename T>
+void cut_patches(const Shape& shape, const uint8_t* image, T* patches) {
+  const std::array<T, 256>& scaled = scaled_bytes<T>();
+  for (int64_t position = 0; position < shape.positions(); ++position) {
+    const int64_t top = position / shape.across() * shape.patch_size;
+    const int64_t left = position % shape.across() * shape.patch_size;
+    for (int64_t row = 0; row < shape.patch_size; ++row) {
+      const uint8_t* from = image + (top + row) * shape.cols + left;
+      for (int64_t col = 0; col < shape.patch_size; ++col) *patches++ = scaled[from[col]];
+    }
+  }
+}
+
+class PatchEmbeddingCpu : public torch::autograd::Function<PatchEmbeddingCpu> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& images_in,
+                            int64_t patch_size, const at::Tensor& weight, const at::Tensor& bias) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor images = images_in.contiguous();
+    const Shape shape(images, patch_size, weight.size(0));
+    const at::Tensor columns = weight.t().contiguous();  // [patch, d]
+    at::Tensor h = at::empty({shape.batch, shape.positions(), shape.d}, weight.options());
+    AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "embed_patches", [&] {
+      const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
+      const uint8_t* pixels = images.data_ptr<uint8_t>();
+      const scalar_t *w = columns.data_ptr<scalar_t>(), *b = bias.data_ptr<scalar_t>();
+      scalar_t* out = h.data_ptr<scalar_t>();
+      for_each_piece(shape.pieces(), [&](int64_t piece) {
+        const auto [patches] = thread_scratch<scalar_t>(positions * patch);
+        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+        for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+          cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
+          scalar_t* tokens = out + image * positions * d;
+          for (int64_t t = 0; t < positions; ++t) std::copy_n(b, d, tokens + t * d);
+          tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, Into::kAdd, tokens,
+                    d);
+        }
+      });
+    });
+    context->save_for_backward({images});
+    context->saved_data["patch_size"] = patch_size;
+    return h;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor images = context->get_saved_variables()[0];
+    const at::Tensor up = upstream[0].contiguous();
+    const Shape shape(images, context->saved_data["patch_size"].toInt(), up.size(2));
+    at::Tensor shares = at::zeros({shape.pieces(), shape.share()}, up.options());
+    at::Tensor total = at::empty({shape.share()}, up.options());
+    AT_DISPATCH_FLOATING_TYPES(up.scalar_type(), "embed_patches_backward", [&] {
+      const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
+      const uint8_t* pixels = images.data_ptr<uint8_t>();
+      const scalar_t* e = up.data_ptr<scalar_t>();
+      scalar_t* all = shares.data_ptr<scalar_t>();
+      for_each_piece(shape.pieces(), [&](int64_t piece) {
+        const auto [patches] = thread_scratch<scalar_t>(positions * patch);
+        scalar_t *d_weight = all + piece * shape.share(), *d_bias = d_weight + d * patch;
+        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+        for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+          cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
+          const scalar_t* tokens = e + image * positions * d;
+          tile_gemm(d, patch, positions, transposed(tokens, d),
+                    static_cast<const scalar_t*>(patches), patch, Into::kAdd, d_weight, patch);
+          for (int64_t t = 0; t < positions; ++t)
+            simd_loops<scalar_t>().add_scaled(d, scalar_t(1), tokens + t * d, d_bias);
+        }
+      });
+      sum_shares<scalar_t>(shape.pieces(), shape.share(), all, total.data_ptr<scalar_t>());
+    });
+    Slices slices(total);
+    const at::Tensor d_weight = slices.take({shape.d, shape.patch()});
+    return {at::Tensor(), at::Tensor(), d_weight, slices.take({shape.d})};
+  }
+};
+
+}  // namespace
+
+at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                             const at::Tensor& bias) {
+  return PatchEmbeddingCpu::apply(images, patch_size, weight, bias);
+}
+
+}  // namespace cdsp

@@ -1,0 +1,21 @@
+// The end of the network (spec section 2): the mean over an image's tokens of their logits,
+//
+//   logits = mean_t (W rms_norm(h_t, w) + b) = W mean_t rms_norm(h_t, w) + b
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/engine.h"
+
+namespace cdsp {
+
+/// h [batch, positions, d], norm [d], weight [classes, d], bias [classes] or undefined
+/// -> [batch, classes]. Differentiable.
+at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
+                       const at::Tensor& bias, Engine engine = Engine::kReference);
+
+/// Engine::kFused on the host: one pass forward, one backward.
+at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
+                           const at::Tensor& bias);
+
+}  // namespace cdsp

@@ -1,0 +1,92 @@
+// C (+)= A B on small tiles, register-blocked: the source of every variant's `gemm` in
+// simd_loops.h. Included like simd_loops.inl, before it.
+//
+// A block of C (kRows rows by kVectors vector registers) stays in registers while k runs; each step
+// loads one stretch of a row of B and multiplies it by one number of A per row. B is read where it
+// lies, in rows, and A through two strides, so that A may be transposed: nothing is packed, which
+// on tiles of this size costs a packing library a third of its time.
+
+namespace cdsp {
+namespace CDSP_SIMD {
+
+// A vector register's worth of T, at any address. One number where kBytes is its size.
+template <typename T, int kBytes>
+struct Register {
+  typedef T type __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+};
+
+template <typename T>
+struct GemmTile {
+  int64_t k, a_row, a_column, b_row, c_row;
+  bool add;
+};
+
+template <typename T, int kBytes, int kRows, int kVectors>
+inline void gemm_block(const GemmTile<T>& tile, const T* __restrict a, const T* __restrict b,
+                       T* __restrict c) {
+  using Vector = typename Register<T, kBytes>::type;
+  constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
+  Vector sum[kRows][kVectors] = {};
+  for (int64_t p = 0; p < tile.k; ++p) {
+    Vector row[kVectors];
+    for (int j = 0; j < kVectors; ++j)
+      row[j] = *reinterpret_cast<const Vector*>(b + p * tile.b_row + j * kLanes);
+    for (int i = 0; i < kRows; ++i) {
+      const T factor = a[i * tile.a_row + p * tile.a_column];
+      for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * row[j];
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      auto* to = reinterpret_cast<Vector*>(c + i * tile.c_row + j * kLanes);
+      *to = tile.add ? *to + sum[i][j] : sum[i][j];
+    }
+  }
+}
+
+// All rows of one panel of columns: full blocks, then blocks of 4, 2 and 1 rows.
+template <typename T, int kBytes, int kRows, int kVectors>
+inline void gemm_rows(const GemmTile<T>& tile, int64_t m, const T* a, const T* b, T* c) {
+  int64_t i = 0;
+  for (; i + kRows <= m; i += kRows)
+    gemm_block<T, kBytes, kRows, kVectors>(tile, a + i * tile.a_row, b, c + i * tile.c_row);
+  if constexpr (kRows > 1) {
+    constexpr int kFewer = kRows > 4 ? 4 : kRows / 2;
+    gemm_rows<T, kBytes, kFewer, kVectors>(tile, m - i, a + i * tile.a_row, b, c + i * tile.c_row);
+  }
+}
+
+// Rows of a block: as many sums as the register file holds beside a row of B and a spare register
+// or two; in 32 registers 16, 8, 8 and 6 rows, which divide tiles of 16 and 64 with little left.
+constexpr int gemm_block_rows(int vectors) {
+  constexpr int kRegisters = CDSP_SIMD_REGISTERS;
+  if (kRegisters >= 32) return vectors == 1 ? 16 : vectors <= 3 ? 8 : 6;
+  return vectors == 1 ? 8 : 6;
+}
+
+// Columns in panels of kVectors registers; what is left goes to narrower panels, then to shorter
+// vectors, at last to single numbers.
+template <typename T, int kBytes, int kVectors>
+inline void gemm_panels(const GemmTile<T>& tile, int64_t m, int64_t n, const T* a, const T* b,
+                        T* c) {
+  constexpr int64_t kWidth = kBytes / static_cast<int64_t>(sizeof(T)) * kVectors;
+  int64_t j = 0;
+  for (; j + kWidth <= n; j += kWidth)
+    gemm_rows<T, kBytes, gemm_block_rows(kVectors), kVectors>(tile, m, a, b + j, c + j);
+  if (j == n) return;
+  if constexpr (kVectors > 1) {
+    gemm_panels<T, kBytes, kVectors - 1>(tile, m, n - j, a, b + j, c + j);
+  } else if constexpr (kBytes > static_cast<int>(sizeof(T))) {
+    gemm_panels<T, kBytes / 2, 1>(tile, m, n - j, a, b + j, c + j);
+  }
+}
+
+template <typename T>
+void gemm(const GemmShape& shape, const T* a, const T* b, T* c) {
+  const GemmTile<T> tile{shape.k, shape.a_row, shape.a_column, shape.b_row, shape.c_row, shape.add};
+  gemm_panels<T, CDSP_SIMD_BYTES, CDSP_SIMD_REGISTERS >= 32 ? 4 : 2>(tile, shape.m, shape.n, a, b,
+                                                                     c);
+}
+
+}  // namespace CDSP_SIMD
+}  // namespace cdsp

@@ -1,0 +1,178 @@
+// Norm and router in one: the fused kernel against the reference composition, and both against
+// finite differences.
+#include "kernels/normalise_and_route.h"
+
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "support/catch.h"
+#include "support/closeness.h"
+#include "support/draw.h"
+#include "support/finite_differences.h"
+#include "support/loop_kernels.h"
+#include "support/numerics.h"
+
+using namespace cdsp;
+using namespace cdsp::test;
+
+namespace {
+
+struct RouteShape {
+  int64_t batch, positions, d, experts, k, task_width, tasks;
+
+  std::string text() const {
+    return std::to_string(batch) + " x " + std::to_string(positions) + " tokens, d " +
+           std::to_string(d) + ", " + std::to_string(k) + " of " + std::to_string(experts) +
+           " experts, " + std::to_string(tasks) + " tasks of width " + std::to_string(task_width);
+  }
+};
+
+std::vector<RouteShape> route_shapes(Draw& draw) {
+  std::vector<RouteShape> shapes = {{9, 49, 64, 8, 2, 16, 3},
+                                    {2, 5, 7, 4, 1, 3, 2},
+                                    {1, 3, 6, 5, 5, 2, 1},
+                                    {5, 1, 12, 20, 3, 5, 4},
+                                    {3, 4, 5, 1, 1, 2, 2}};
+  for (int i = 0; i < 5; ++i) {
+    const int64_t experts = draw.between(1, 18);
+    shapes.push_back({draw.between(1, 9), draw.between(1, 20), draw.between(2, 40), experts,
+                      draw.between(1, experts), draw.between(1, 9), draw.between(1, 4)});
+  }
+  return shapes;
+}
+
+struct RouteCase {
+  RouteShape shape;
+  at::Tensor h, norm, weight, bias, embedding, one_hot;
+
+  RouteCase(const RouteShape& s, Draw& draw)
+      : shape(s),
+        h(draw.normal({s.batch, s.positions, s.d}) * 2.0 + 0.5),
+        norm(draw.uniform({s.d}, 0.5, 1.5)),
+        weight(draw.normal({s.experts, s.d + s.task_width})),
+        bias(draw.normal({s.experts})),
+        embedding(draw.normal({s.tasks, s.task_width})),
+        one_hot(at::zeros({s.batch, s.tasks}, at::kDouble)) {
+    // The last image is told no task, unless it is the only one.
+    for (int64_t i = 0; i < s.batch - 1 || i < 1; ++i)
+      one_hot[i][draw.between(0, s.tasks - 1)] = 1.0;
+  }
+
+  std::vector<at::Tensor> leaves(at::ScalarType dtype) const {
+    std::vector<at::Tensor> result;
+    for (const at::Tensor& value : {h, norm, weight, bias, embedding})
+      result.push_back(value.to(dtype).clone().set_requires_grad(true));
+    return result;
+  }
+};
+
+RoutedTokens routed(const RouteCase& c, const std::vector<at::Tensor>& in, RouterNorm norm,
+                    Engine engine, const at::Tensor& one_hot, bool with_probabilities = true) {
+  return normalise_and_route(in[0], in[1], {in[2], in[3], in[4]},
+                             one_hot.defined() ? one_hot.to(in[0].scalar_type()) : one_hot,
+                             {c.shape.k, norm, with_probabilities}, engine);
+}
+
+/// A number that all of a kernel's differentiable results enter.
+at::Tensor loss_of(const RoutedTokens& tokens) {
+  const auto mix = [](const at::Tensor& value) {
+    const at::Tensor flat = value.reshape({-1});
+    return (flat * at::cos(at::arange(flat.numel(), flat.options().requires_grad(false)))).sum();
+  };
+  at::Tensor loss = mix(tokens.residual) * 0.7 + mix(tokens.x) + mix(tokens.routing.weights);
+  if (tokens.routing.probabilities.defined()) loss = loss + mix(tokens.routing.probabilities) * 3.0;
+  return loss;
+}
+
+}  // namespace
+
+TEST_CASE("norm and router in one route as the reference does, and their gradients agree") {
+  Draw draw(1);
+  const char* names[] = {"h", "norm", "weight", "bias", "embedding"};
+  for (const RouteShape& shape : route_shapes(draw)) {
+    const RouteCase c(shape, draw);
+    for (const RouterNorm norm : {RouterNorm::kToken, RouterNorm::kSequence}) {
+      const auto exact = c.leaves(at::kDouble);
+      const RoutedTokens expected = routed(c, exact, norm, Engine::kReference, c.one_hot);
+      const auto expected_gradients = gradients_of(loss_of(expected), exact);
+      for (const Numerics& n : all_numerics()) {
+        INFO(shape.text() << ", norm " << to_string(norm) << ", " << n.name);
+        const auto in = c.leaves(n.dtype);
+        const RoutedTokens found = routed(c, in, norm, n.engine, c.one_hot);
+        CHECK(same_bytes(found.residual, in[0]));
+        CHECK(relative_error(found.x, expected.x) < n.tolerance);
+        CHECK(at::equal(found.routing.indices, expected.routing.indices));
+        CHECK(relative_error(found.routing.weights, expected.routing.weights) < 2 * n.tolerance);
+        CHECK(relative_error(found.routing.probabilities, expected.routing.probabilities) <
+              2 * n.tolerance);
+        const auto gradients = gradients_of(loss_of(found), in);
+        for (size_t i = 0; i < gradients.size(); ++i) {
+          INFO("gradient of " << names[i]);
+          CHECK(relative_error(gradients[i], expected_gradients[i]) < 10 * n.tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradients of norm and router in one agree with finite differences") {
+  const Numerics n = GENERATE(from_range(exact_numerics()));
+  const RouterNorm norm = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);
+  INFO(n.name << ", norm " << to_string(norm));
+  Draw draw(2);
+  const RouteCase c({3, 4, 6, 5, 2, 3, 2}, draw);
+  const auto in = c.leaves(at::kDouble);
+  check_gradients(
+      [&] { return loss_of(routed(c, in, norm, n.engine, c.one_hot)); },
+      {{"h", in[0]}, {"norm", in[1]}, {"weight", in[2]}, {"bias", in[3]}, {"embedding", in[4]}});
+}
+
+TEST_CASE("gradients arrive from any subset of what norm and router give out") {
+  Draw draw(3);
+  const RouteCase c({3, 4, 6, 5, 2, 3, 2}, draw);
+  const auto gradients = [&](Engine engine, int which) {
+    const auto in = c.leaves(at::kDouble);
+    const RoutedTokens tokens = routed(c, in, RouterNorm::kToken, engine, c.one_hot);
+    const at::Tensor outputs[] = {tokens.residual, tokens.x, tokens.routing.weights,
+                                  tokens.routing.probabilities};
+    return gradients_of(outputs[which].square().sum(), {in[0]})[0];
+  };
+  for (int which = 0; which < 4; ++which) {
+    INFO("output " << which);
+    CHECK(relative_error(gradients(Engine::kFused, which), gradients(Engine::kReference, which)) <
+          1e-12);
+  }
+}
+
+TEST_CASE("without a task the loss does not reach the embeddings, nor the router's half for them") {
+  const Numerics n = GENERATE(from_range(exact_numerics()));
+  INFO(n.name);
+  Draw draw(4);
+  const RouteCase c({3, 4, 6, 5, 2, 3, 2}, draw);
+  const auto in = c.leaves(at::kDouble);
+  const RoutedTokens none = routed(c, in, RouterNorm::kToken, n.engine, {});
+  const auto gradients = gradients_of(loss_of(none), in);
+  CHECK_FALSE(gradients[4].defined());
+  CHECK(at::equal(gradients[2].narrow(1, 6, 3), at::zeros({5, 3}, at::kDouble)));
+  const RoutedTokens zeros =
+      routed(c, in, RouterNorm::kToken, n.engine, at::zeros({3, 2}, at::kDouble));
+  CHECK(at::equal(zeros.routing.weights, none.routing.weights));
+}
+
+TEST_CASE(
+    "norm and router give probabilities only when asked, and the same bytes without gradient") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  INFO(n.name);
+  Draw draw(5);
+  const RouteCase c({9, 49, 64, 8, 2, 16, 3}, draw);
+  const RoutedTokens all =
+      routed(c, c.leaves(n.dtype), RouterNorm::kToken, n.engine, c.one_hot, true);
+  const at::NoGradGuard no_grad;
+  const RoutedTokens few =
+      routed(c, c.leaves(n.dtype), RouterNorm::kToken, n.engine, c.one_hot, false);
+  CHECK_FALSE(few.routing.probabilities.defined());
+  CHECK(same_bytes(few.x, all.x));
+  CHECK(same_bytes(few.routing.weights, all.routing.weights));
+}
