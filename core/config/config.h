@@ -30,6 +30,7 @@ enum class LabelScheme { kNative, kCoarse };
 enum class Sampling { kConcat, kBalanced };
 enum class EngineChoice { kAuto, kReference, kFused, kEmulated };
 enum class StepForm { kAuto, kEager, kDevice, kGraph };
+enum class Precision { kFull, kTf32, kBf16 };
 
 struct ModelConfig {
   DType dtype = DType::kFloat32;
@@ -112,6 +113,7 @@ struct TrainConfig {
   int64_t threads = 0;          // 0 = all cores
   EngineChoice engine = EngineChoice::kAuto;
   StepForm step = StepForm::kAuto;
+  Precision precision = Precision::kFull;
 };
 
 struct Config {
@@ -146,6 +148,7 @@ const char* to_string(LabelScheme);
 const char* to_string(Sampling);
 const char* to_string(EngineChoice);
 const char* to_string(StepForm);
+const char* to_string(Precision);
 
 /// Reads a YAML file (keys left out keep their defaults), applies `key=value` overrides in order
 /// ("moe.top_k=1", "data.tasks=[mnist]"), and validates the whole.

@@ -298,6 +298,9 @@ std::vector<ConfigKey> make_keys() {
              "how a step is made: `eager` call by call; `device` with no number from the host; "
              "`graph` the same, captured as a CUDA graph; `auto` = graph on a GPU where this build "
              "has CUDA kernels, else eager"),
+      choice("train.precision", at(train, &Train::precision),
+             "operands of the large matrix products with the CUDA kernels and float32: `full`; "
+             "`tf32` 10 bits of mantissa; `bf16` 7 bits, the results too"),
   };
 }
 

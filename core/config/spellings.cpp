@@ -119,6 +119,13 @@ const Table<StepForm>& spellings<StepForm>() {
   return table;
 }
 
+template <>
+const Table<Precision>& spellings<Precision>() {
+  static const Table<Precision> table = {
+      {Precision::kFull, "full"}, {Precision::kTf32, "tf32"}, {Precision::kBf16, "bf16"}};
+  return table;
+}
+
 const char* to_string(Variant value) { return spelling_of(value); }
 const char* to_string(DType value) { return spelling_of(value); }
 const char* to_string(HeadInit value) { return spelling_of(value); }
@@ -133,5 +140,6 @@ const char* to_string(LabelScheme value) { return spelling_of(value); }
 const char* to_string(Sampling value) { return spelling_of(value); }
 const char* to_string(EngineChoice value) { return spelling_of(value); }
 const char* to_string(StepForm value) { return spelling_of(value); }
+const char* to_string(Precision value) { return spelling_of(value); }
 
 }  // namespace cdsp

@@ -6,9 +6,9 @@ namespace cdsp {
 
 at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                             const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
-                            Engine engine, const at::Tensor& residual) {
+                            Engine engine, const at::Tensor& residual, Precision precision) {
   if (uses_block_programs(engine, x.device())) {
-    const at::Tensor y = standard_experts_cuda(x, routing, w1, b1, w2, b2);
+    const at::Tensor y = standard_experts_cuda(x, routing, w1, b1, w2, b2, precision);
     return residual.defined() ? residual + y : y;
   }
   if (engine == Engine::kFused && x.device().is_cpu())

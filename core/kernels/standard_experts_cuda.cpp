@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer_blocks.h"
+#include "kernels/matrix_product.h"
 #include "kernels/standard_experts.h"
 
 namespace cdsp {
@@ -41,12 +42,14 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
                             const at::Tensor& weights_in, const at::Tensor& indices_in,
                             const at::Tensor& w1, const at::Tensor& b1, const at::Tensor& w2,
-                            const at::Tensor& b2) {
+                            const at::Tensor& b2, int64_t precision_in) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
                      indices = indices_in.contiguous();
     const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
-    const at::Tensor z = at::addmm(b1.reshape({-1}), x, w1.reshape({experts * width, d}).t());
+    const auto precision = static_cast<Precision>(precision_in);
+    const at::Tensor z =
+        matrix_product(x, w1.reshape({experts * width, d}).t(), precision).add_(b1.reshape({-1}));
     at::Tensor hidden = at::empty_like(z);
     const OwnColumns columns(experts, width, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
@@ -57,7 +60,8 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
     context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
-    return at::addmm(at::mm(hidden, w2_rows), weights, b2);
+    context->saved_data["precision"] = precision_in;
+    return at::addmm(matrix_product(hidden, w2_rows, precision), weights, b2);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -67,7 +71,8 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
                      &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7];
     const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
     const at::Tensor e = upstream[0].contiguous();
-    const at::Tensor d_hidden = at::mm(e, w2_rows.t());
+    const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
+    const at::Tensor d_hidden = matrix_product(e, w2_rows.t(), precision);
     at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
                unused = at::empty_like(weights);
     const OwnColumns columns(experts, width, x.options());
@@ -78,21 +83,24 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
                                              pointer(unused), x.size(0)},
                x.get_device());
     });
-    return {at::mm(d_z, w1.reshape({experts * width, d})),
+    return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
             at::addmm(d_weights, e, b2.t()),
             at::Tensor(),
-            at::mm(d_z.t(), x).view({experts, width, d}),
+            matrix_product(d_z.t(), x, precision).view({experts, width, d}),
             d_z.sum(0).view({experts, width}),
-            at::mm(hidden.t(), e).view({experts, width, d}).permute({0, 2, 1}),
-            at::mm(weights.t(), e)};
+            matrix_product(hidden.t(), e, precision).view({experts, width, d}).permute({0, 2, 1}),
+            at::mm(weights.t(), e),
+            at::Tensor()};
   }
 };
 
 }  // namespace
 
 at::Tensor standard_experts_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
-                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2) {
-  return StandardExpertsCuda::apply(x, routing.weights, routing.indices, w1, b1, w2, b2);
+                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
+                                 Precision precision) {
+  return StandardExpertsCuda::apply(x, routing.weights, routing.indices, w1, b1, w2, b2,
+                                    static_cast<int64_t>(precision));
 }
 
 }  // namespace cdsp

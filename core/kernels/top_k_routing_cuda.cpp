@@ -51,7 +51,7 @@ class TopKRoutingCuda : public torch::autograd::Function<TopKRoutingCuda> {
 
 Routing route_top_k_cuda(const at::Tensor& logits, int64_t k) {
   const variable_list outputs = TopKRoutingCuda::apply(logits, k);
-  return {outputs[1], outputs[0], {}};
+  return {outputs[1], outputs[0], {}, {}};
 }
 
 }  // namespace cdsp

@@ -34,6 +34,20 @@ Engine resolve_engine(EngineChoice choice, at::Device device) {
   return Engine::kReference;
 }
 
+void require_precision(const Config& config, Engine engine, at::Device device) {
+  const std::string precision = to_string(config.train.precision);
+  if (config.train.precision == Precision::kFull) return;
+  if (!uses_block_programs(engine, device)) {
+    throw InputError("train.precision: " + precision +
+                     " needs the CUDA kernels, engine fused on a GPU or emulated; with " +
+                     name_of(engine) + " on " + device.str() + " use full");
+  }
+  if (config.model.dtype != DType::kFloat32) {
+    throw InputError("train.precision: " + precision + " is of model.dtype float32; with " +
+                     to_string(config.model.dtype) + " use full");
+  }
+}
+
 Network::Network(const Config& config, const InputShape& shape, at::Device device)
     : shape_(shape),
       device_(device),
@@ -41,6 +55,7 @@ Network::Network(const Config& config, const InputShape& shape, at::Device devic
       engine_(resolve_engine(config.train.engine, device)),
       patch_size_(config.model.patch_size),
       sees_tasks_(config.variant != Variant::kBlind) {
+  require_precision(config, engine_, device);
   const Initialiser initialiser(config.seed, dtype_, device);
   const int64_t d = config.model.d_model, patch = patch_size_ * patch_size_;
   const int64_t positions = (shape.rows / patch_size_) * (shape.cols / patch_size_);

@@ -87,4 +87,7 @@ at::ScalarType scalar_type(DType dtype);
 /// emulated is asked for where there is none.
 Engine resolve_engine(EngineChoice choice, at::Device device);
 
+/// Throws InputError for a `train.precision` that the engine on this device, or the dtype, has not.
+void require_precision(const Config& config, Engine engine, at::Device device);
+
 }  // namespace cdsp

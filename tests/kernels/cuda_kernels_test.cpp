@@ -4,8 +4,6 @@
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <ATen/Context.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 
 #include "kernels/causal_attention.h"
 #include "kernels/cdsp_layer.h"
@@ -19,6 +17,7 @@
 #include "support/closeness.h"
 #include "support/draw.h"
 #include "support/finite_differences.h"
+#include "support/gpu.h"
 
 using namespace cdsp;
 using namespace cdsp::test;
@@ -26,16 +25,6 @@ using namespace cdsp::test;
 namespace {
 
 using Tensors = std::vector<at::Tensor>;
-
-bool has_gpu_and_kernels() {
-#ifdef CDSP_WITH_CUDA_KERNELS
-  if (at::globalContext().hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0) return true;
-  WARN("skipped: no GPU here");
-#else
-  WARN("skipped: built without CUDA kernels");
-#endif
-  return false;
-}
 
 struct Place {
   at::Device device;
