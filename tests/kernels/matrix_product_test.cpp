@@ -2,6 +2,7 @@
 #include "kernels/matrix_product.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "support/catch.h"
 #include "support/closeness.h"
