@@ -20,6 +20,7 @@
 #include "experiment/compare_baselines.h"
 #include "experiment/comparison_files.h"
 #include "experiment/run_process.h"
+#include "experiment/run_turns.h"
 #include "report/ablation_table.h"
 #include "report/comparison_table.h"
 #include "report/routing_heatmap_svg.h"
@@ -152,7 +153,8 @@ int compare_baselines(const CompareArguments& arguments, const GlobalOptions& gl
   if (arguments.dry_run) return show_plan(plan_comparison(options), options.jobs, global);
   options.stop = &note_stop_signals();
   const auto observer = queue_observer(global);
-  const auto comparison = cdsp::compare_baselines(options, launch_processes(), *observer);
+  const auto comparison =
+      cdsp::compare_baselines(options, launch_on_devices(launch_processes()), *observer);
   if (!comparison) return stopped(global);
 
   std::vector<fs::path> files = write_comparison(*comparison, options.out);
@@ -191,7 +193,7 @@ int ablation(const AblationArguments& arguments, const GlobalOptions& global) {
   if (arguments.dry_run) return show_plan(plan_ablation(options), options.jobs, global);
   options.stop = &note_stop_signals();
   const auto observer = queue_observer(global);
-  const auto result = run_ablation(options, launch_processes(), *observer);
+  const auto result = run_ablation(options, launch_on_devices(launch_processes()), *observer);
   if (!result) return stopped(global);
 
   std::vector<fs::path> files = write_ablation(*result, options.out);
@@ -217,8 +219,10 @@ void add_queue_options(CLI::App& command, QueueArguments& arguments, const std::
                   "Finished runs to use where --out has none: run folders, or folders of runs")
       ->type_name("DIR");
   command
-      .add_option("--jobs", arguments.jobs,
-                  "Runs side by side, the cores shared among them; auto = one a core, on a GPU one")
+      .add_option(
+          "--jobs", arguments.jobs,
+          "Runs side by side, the cores shared among them; auto = one a core, on a GPU eight where "
+          "its steps are graphs, else one")
       ->capture_default_str()
       ->type_name("N");
   command.add_flag("--dry-run", arguments.dry_run,

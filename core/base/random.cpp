@@ -4,31 +4,20 @@
 #include <numeric>
 #include <utility>
 
+#include "base/philox.h"
+
 namespace cdsp {
 
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  constexpr uint64_t kMultiplier0 = 0xD2511F53u;
-  constexpr uint64_t kMultiplier1 = 0xCD9E8D57u;
-  constexpr uint32_t kWeyl0 = 0x9E3779B9u;
-  constexpr uint32_t kWeyl1 = 0xBB67AE85u;
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t product0 = kMultiplier0 * counter[0];
-    const uint64_t product1 = kMultiplier1 * counter[2];
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key[0],
-               static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key[1],
-               static_cast<uint32_t>(product0)};
-    key[0] += kWeyl0;
-    key[1] += kWeyl1;
-  }
-  return counter;
+  const PhiloxBlock block =
+      philox_block({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]);
+  return {block.word[0], block.word[1], block.word[2], block.word[3]};
 }
 
 RandomStream::RandomStream(uint64_t seed, RandomPurpose purpose, uint64_t index)
     : key_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)} {
-  // The name fills three counter words, so two streams can meet only after 2^32 blocks of one of
-  // them. 2^40 indices per purpose leave 24 bits for the purpose.
-  const uint64_t name = index ^ (static_cast<uint64_t>(purpose) << 40);
+  // Two streams can meet only after 2^64 blocks of one of them.
+  const uint64_t name = stream_name(static_cast<uint32_t>(purpose), index);
   counter_ = {0, 0, static_cast<uint32_t>(name), static_cast<uint32_t>(name >> 32)};
 }
 
@@ -48,7 +37,7 @@ uint64_t RandomStream::next_u64() {
   return (high << 32) | next_u32();
 }
 
-double RandomStream::uniform() { return static_cast<double>(next_u64() >> 11) * 0x1.0p-53; }
+double RandomStream::uniform() { return uniform_of_bits(next_u64()); }
 
 uint64_t RandomStream::below(uint64_t bound) {
   const uint64_t rejected = (0 - bound) % bound;  // 2^64 mod bound

@@ -28,7 +28,9 @@ enum class BalanceKind { kSwitch, kCv2 };
 enum class DataSource { kIdx, kGlyphs };
 enum class LabelScheme { kNative, kCoarse };
 enum class Sampling { kConcat, kBalanced };
-enum class EngineChoice { kAuto, kReference, kFused };
+enum class EngineChoice { kAuto, kReference, kFused, kEmulated };
+enum class StepForm { kAuto, kEager, kDevice, kGraph };
+enum class Precision { kFull, kTf32, kBf16 };
 
 struct ModelConfig {
   DType dtype = DType::kFloat32;
@@ -110,6 +112,8 @@ struct TrainConfig {
   std::string device = "auto";  // auto | cpu | cuda | cuda:i
   int64_t threads = 0;          // 0 = all cores
   EngineChoice engine = EngineChoice::kAuto;
+  StepForm step = StepForm::kAuto;
+  Precision precision = Precision::kFull;
 };
 
 struct Config {
@@ -143,6 +147,8 @@ const char* to_string(DataSource);
 const char* to_string(LabelScheme);
 const char* to_string(Sampling);
 const char* to_string(EngineChoice);
+const char* to_string(StepForm);
+const char* to_string(Precision);
 
 /// Reads a YAML file (keys left out keep their defaults), applies `key=value` overrides in order
 /// ("moe.top_k=1", "data.tasks=[mnist]"), and validates the whole.

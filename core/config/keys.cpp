@@ -292,8 +292,16 @@ std::vector<ConfigKey> make_keys() {
               "CPU threads; 0 = all cores; no result depends on it, with engine reference by "
               "rounding at most"),
       choice("train.engine", at(train, &Train::engine),
-             "how operations are computed: `reference` plain LibTorch, `fused` tiled CPU kernels; "
-             "`auto` = fused on the CPU, reference on a GPU"),
+             "how operations are computed: `reference` plain LibTorch, `fused` tiled CPU kernels "
+             "or the project's CUDA kernels; `auto` = fused where this build has it; `emulated` "
+             "the CUDA kernels' source run by the CPU, slow, for checks"),
+      choice("train.step", at(train, &Train::step),
+             "how a step is made: `eager` call by call; `device` with no number from the host; "
+             "`graph` the same, captured as a CUDA graph; `auto` = graph on a GPU where this build "
+             "has CUDA kernels, else eager"),
+      choice("train.precision", at(train, &Train::precision),
+             "operands of the large matrix products with the CUDA kernels and float32: `full`; "
+             "`tf32` 10 bits of mantissa; `bf16` 7 bits, the results too"),
   };
 }
 

@@ -105,7 +105,24 @@ template <>
 const Table<EngineChoice>& spellings<EngineChoice>() {
   static const Table<EngineChoice> table = {{EngineChoice::kAuto, "auto"},
                                             {EngineChoice::kReference, "reference"},
-                                            {EngineChoice::kFused, "fused"}};
+                                            {EngineChoice::kFused, "fused"},
+                                            {EngineChoice::kEmulated, "emulated"}};
+  return table;
+}
+
+template <>
+const Table<StepForm>& spellings<StepForm>() {
+  static const Table<StepForm> table = {{StepForm::kAuto, "auto"},
+                                        {StepForm::kEager, "eager"},
+                                        {StepForm::kDevice, "device"},
+                                        {StepForm::kGraph, "graph"}};
+  return table;
+}
+
+template <>
+const Table<Precision>& spellings<Precision>() {
+  static const Table<Precision> table = {
+      {Precision::kFull, "full"}, {Precision::kTf32, "tf32"}, {Precision::kBf16, "bf16"}};
   return table;
 }
 
@@ -122,5 +139,7 @@ const char* to_string(DataSource value) { return spelling_of(value); }
 const char* to_string(LabelScheme value) { return spelling_of(value); }
 const char* to_string(Sampling value) { return spelling_of(value); }
 const char* to_string(EngineChoice value) { return spelling_of(value); }
+const char* to_string(StepForm value) { return spelling_of(value); }
+const char* to_string(Precision value) { return spelling_of(value); }
 
 }  // namespace cdsp

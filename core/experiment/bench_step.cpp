@@ -92,12 +92,11 @@ Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device dev
   bench.phase = setting.phase;
   bench.config = endless(setting.config);
   const Config& config = bench.config;
-  const bool is_fused = resolve_engine(config.train.engine, device) == Engine::kFused;
   StepBenchResult& result = bench.result;
   result.variant = to_string(config.variant);
   result.phase = to_string(setting.phase);
   result.dtype = to_string(config.model.dtype);
-  result.engine = to_string(is_fused ? EngineChoice::kFused : EngineChoice::kReference);
+  result.engine = name_of(resolve_engine(config.train.engine, device));
   result.device = device.str();
   result.batch = config.train.batch_size;
   result.threads = use_threads(setting.threads);

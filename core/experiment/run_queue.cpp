@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "experiment/run_turns.h"
 #include "train/runtime.h"
 
 namespace cdsp {
@@ -276,16 +277,17 @@ class Queue {
 
 JobShare share_cores(const std::vector<PlannedRun>& runs, int64_t jobs, int64_t cores) {
   int64_t to_do = 0, threads_of_config = 0;
-  bool on_gpu = false;
+  bool on_gpu = false, by_turns = true;
   for (const PlannedRun& run : runs) {
     if (run.complete()) continue;
     ++to_do;
     threads_of_config = std::max(threads_of_config, run.config.train.threads);
     on_gpu = on_gpu || !resolve_device(run.config.train.device).is_cpu();
+    by_turns = by_turns && can_take_turns(run.config);
   }
   JobShare share;
-  const int64_t side_by_side =
-      on_gpu ? 1 : cores / std::max<int64_t>(1, std::min(threads_of_config, cores));
+  const int64_t on_cores = cores / std::max<int64_t>(1, std::min(threads_of_config, cores));
+  const int64_t side_by_side = !on_gpu ? on_cores : by_turns ? kRunsOnOneGpu : 1;
   share.jobs = std::max<int64_t>(1, std::min(jobs == 0 ? side_by_side : jobs, to_do));
   share.threads =
       threads_of_config > 0 ? threads_of_config : std::max<int64_t>(1, cores / share.jobs);

@@ -82,7 +82,8 @@ struct QueueOptions {
 
 /// Jobs and the threads of each: with jobs = 0 a run for every core with one thread each where
 /// there are as many runs to do, else the cores shared among the runs; runs whose config names its
-/// threads take those; on a GPU one run at a time.
+/// threads take those; on a GPU kRunsOnOneGpu where they can take turns (run_turns.h), else one run
+/// at a time.
 struct JobShare {
   int64_t jobs = 1, threads = 1;
 };

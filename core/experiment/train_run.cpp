@@ -27,10 +27,12 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+}  // namespace
+
 /// A run at work: the trainer, its folder and its growing tables.
-class Run {
+class TrainingRun::Work {
  public:
-  Run(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer)
+  Work(const Config& config, const Dataset& data, const RunOptions& options, RunObserver& observer)
       : config_(config),
         data_(data),
         observer_(observer),
@@ -44,7 +46,7 @@ class Run {
     record_.start = utc_now();
     record_.parameters = trainer_.network().parameters().count();
     record_.device = device_.str();
-    record_.engine = trainer_.network().engine() == Engine::kFused ? "fused" : "reference";
+    record_.engine = name_of(trainer_.network().engine());
     record_.threads = threads_;
     record_.data_fingerprint = data.fingerprint;
     if (options.resume) {
@@ -60,11 +62,12 @@ class Run {
     directory_.keep();
   }
 
-  RunEnd execute() {
-    observer_.on_start(config_, trainer_, directory_.path());
-    RunEnd end = RunEnd::kInterrupted;
+  std::optional<RunEnd> advance(int64_t steps) {
+    if (!is_started_) observer_.on_start(config_, trainer_, directory_.path());
+    is_started_ = true;
+    std::optional<RunEnd> end;
     try {
-      end = loop();
+      end = loop(steps);
     } catch (const std::exception& error) {
       observer_.on_end();
       record_.message = error.what() + kept_checkpoint_text();
@@ -76,6 +79,7 @@ class Run {
       if (dynamic_cast<const WorkError*>(&error) != nullptr) throw WorkError(record_.message);
       throw;
     }
+    if (!end) return end;
     save_record(end == RunEnd::kFinished ? "finished" : "interrupted");
     observer_.on_end();
     return end;
@@ -117,14 +121,15 @@ class Run {
     if (trainer_.at_epoch_end() && epochs_->last_key() == done) trainer_.begin_epoch();
   }
 
-  /// Steps, logs and epochs until the run is done or asked to stop.
-  RunEnd loop() {
-    while (true) {
+  /// Steps, logs and epochs until the run is done or asked to stop, or so many steps are made.
+  std::optional<RunEnd> loop(int64_t steps) {
+    for (const int64_t last = steps_taken_ + steps;;) {
       if (epoch_awaits_evaluation()) {
         if (stop_requested() || !end_epoch()) break;
       }
       if (trainer_.finished()) return RunEnd::kFinished;
       if (stop_requested()) break;
+      if (steps_taken_ == last) return std::nullopt;
       trainer_.step();
       steps_taken_ = trainer_.steps_done();
       observer_.on_step(trainer_);
@@ -239,9 +244,15 @@ class Run {
   int64_t first_step_ = 0;   // steps done when this session began
   int64_t steps_taken_ = 0;  // with their update; the trainer counts a step that fails too
   std::optional<int64_t> checkpoint_step_;  // of the newest checkpoint
+  bool is_started_ = false;
 };
 
-}  // namespace
+TrainingRun::TrainingRun(const Config& config, const Dataset& data, const RunOptions& options,
+                         RunObserver& observer)
+    : work_(std::make_unique<Work>(config, data, options, observer)) {}
+TrainingRun::~TrainingRun() = default;
+
+std::optional<RunEnd> TrainingRun::advance(int64_t steps) { return work_->advance(steps); }
 
 Protocol home_protocol(const Config& config) {
   return {config.variant == Variant::kBlind ? Protocol::Kind::kBlind : Protocol::Kind::kInformed,
@@ -250,7 +261,11 @@ Protocol home_protocol(const Config& config) {
 
 RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options,
                  RunObserver& observer) {
-  return Run(config, data, options, observer).execute();
+  TrainingRun run(config, data, options, observer);
+  constexpr int64_t kManySteps = 1 << 20;
+  while (true) {
+    if (const auto end = run.advance(kManySteps)) return *end;
+  }
 }
 
 }  // namespace cdsp

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "config/config.h"
@@ -50,6 +51,26 @@ enum class RunEnd { kFinished, kInterrupted };
 /// or folder do not fit; throws WorkError, after recording it in run.json, if the work fails.
 RunEnd train_run(const Config& config, const Dataset& data, const RunOptions& options,
                  RunObserver& observer);
+
+/// A run that its caller takes forward piece by piece, so that one thread can have several at work
+/// (experiment/run_turns.h). The references given must outlive it.
+class TrainingRun {
+ public:
+  /// As train_run() before its first step, with what it throws then.
+  TrainingRun(const Config& config, const Dataset& data, const RunOptions& options,
+              RunObserver& observer);
+  ~TrainingRun();
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
+
+  /// Makes up to so many steps, and the evaluations that fall due. Returns how the run ended once
+  /// it has; throws as train_run(). Not to be called after either.
+  std::optional<RunEnd> advance(int64_t steps);
+
+ private:
+  class Work;
+  std::unique_ptr<Work> work_;
+};
 
 /// The task input a variant is judged with after each epoch: informed, or blind for variant
 /// `blind`.

@@ -29,7 +29,8 @@ bool shapes_the_start(const std::string& key) {
     if (key.rfind(section, 0) == 0) return true;
   }
   return key == "variant" || key == "seed" || key == "router.task_embedding" ||
-         key == "router.norm" || key == "train.init_from" || key == "train.engine";
+         key == "router.norm" || key == "train.init_from" || key == "train.engine" ||
+         key == "train.precision";
 }
 
 Json made_of(const Config& config, const Dataset& data) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/matrix_product.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary_attention.h"
 
@@ -13,12 +14,14 @@ at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
     return attention_block_cpu(h, weights, layout);
   }
   const int64_t batch = h.size(0), positions = h.size(1), d = h.size(2);
-  const at::Tensor tokens = rms_norm(h, weights.norm).reshape({batch * positions, d});
-  const at::Tensor projections = at::mm(tokens, at::cat({weights.wq, weights.wk, weights.wv}).t())
-                                     .view({batch, positions, -1});
-  const at::Tensor mixed =
-      rotary_attention(projections, layout.heads, layout.kv_heads, layout.turns, layout.future);
-  return h + at::mm(mixed.view({batch * positions, d}), weights.wo.t()).view({batch, positions, d});
+  const at::Tensor tokens = rms_norm(h, weights.norm, engine).reshape({batch * positions, d});
+  const at::Tensor projections =
+      projected(tokens, at::cat({weights.wq, weights.wk, weights.wv}), layout.precision)
+          .view({batch, positions, -1});
+  const at::Tensor mixed = rotary_attention(projections, layout.heads, layout.kv_heads,
+                                            layout.turns, layout.future, engine);
+  return h + projected(mixed.view({batch * positions, d}), weights.wo, layout.precision)
+                 .view({batch, positions, d});
 }
 
 }  // namespace cdsp

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "config/config.h"
 #include "kernels/engine.h"
 
 namespace cdsp {
@@ -18,8 +19,9 @@ struct AttentionWeights {
 /// What does not learn.
 struct AttentionLayout {
   int64_t heads, kv_heads;
-  at::Tensor turns;   // as rotary_turns() makes them
-  at::Tensor future;  // as causal_mask() does
+  at::Tensor turns;                        // as rotary_turns() makes them
+  at::Tensor future;                       // as causal_mask() does
+  Precision precision = Precision::kFull;  // of the projections, by block programs only
 };
 
 /// h [batch, positions, d] -> the same shape. Differentiable in h and the weights.

@@ -65,7 +65,7 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients, Engine engine,
-                      const at::Tensor& residual) {
+                      const at::Tensor& residual, Precision precision) {
   if (engine == Engine::kFused && x.device().is_cpu()) {
     const CdspLayerInputs in{residual, x, routing, u, v, gate, mask};
     const int64_t rank = mask[0].ne(0).sum().item<int64_t>();
@@ -73,8 +73,10 @@ at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Ten
                ? cdsp_layer_grouped_cpu(in, gradients)
                : cdsp_layer_dense_cpu(in, gradients);
   }
-  const at::Tensor y = CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
-                                        c10::make_intrusive<GradientSink>(gradients));
+  const at::Tensor y = uses_block_programs(engine, x.device())
+                           ? cdsp_layer_cuda(x, routing, u, v, gate, mask, gradients, precision)
+                           : CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
+                                              c10::make_intrusive<GradientSink>(gradients));
   return residual.defined() ? residual + y : y;
 }
 

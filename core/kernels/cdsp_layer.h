@@ -18,6 +18,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "config/config.h"
 #include "kernels/engine.h"
 #include "kernels/top_k_routing.h"
 
@@ -32,11 +33,13 @@ struct ExpertGradients {
 /// x [T, d], routing of the same T tokens, u [d, D], v [D, d], gate [N], mask [N, D] of the same
 /// dtype. Returns Y [T, d], or residual + Y where a residual [T, d] is given. Differentiable in x,
 /// routing.weights (on the selected experts), u, v, gate and residual. If `gradients` is given, the
-/// backward pass fills it.
+/// backward pass fills it. `precision` is that of the products by block programs; the other
+/// engines' is full.
 at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients = nullptr,
-                      Engine engine = Engine::kReference, const at::Tensor& residual = {});
+                      Engine engine = Engine::kReference, const at::Tensor& residual = {},
+                      Precision precision = Precision::kFull);
 
 /// The same, for the two forms of Engine::kFused on the host.
 struct CdspLayerInputs {
@@ -51,5 +54,11 @@ at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
 /// Everything by expert: pays up to k r = 1.1 D (grouping_pays() in tile_sizes.h).
 at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
                                   const std::shared_ptr<ExpertGradients>& gradients);
+
+/// LibTorch's matrix products and the block programs of cdsp_layer_blocks.h between them, on a GPU
+/// or emulated.
+at::Tensor cdsp_layer_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
+                           const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
+                           const std::shared_ptr<ExpertGradients>& gradients, Precision precision);
 
 }  // namespace cdsp

@@ -6,13 +6,15 @@
 
 namespace cdsp {
 
+int64_t rows_of_chunk(int64_t pairs, int64_t experts) {
+  return std::clamp<int64_t>(pairs / (4 * experts), 8, 128);
+}
+
 ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weights) {
   const int64_t tokens = indices.size(0), k = indices.size(1), experts = weights.size(1);
   const int64_t pairs = tokens * k;
   ExpertGrouping grouping;
-  // Big enough for an efficient product, small enough that padding (half a chunk an expert) stays
-  // minor.
-  grouping.chunk = std::clamp<int64_t>(pairs / (4 * experts), 8, 128);
+  grouping.chunk = rows_of_chunk(pairs, experts);
   const int64_t chunks = pairs / grouping.chunk + experts;
 
   const at::Tensor expert_of_pair = indices.reshape({-1});

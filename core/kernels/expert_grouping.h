@@ -22,8 +22,15 @@ struct ExpertGrouping {
   at::Tensor ownership;
 };
 
+/// Rows of a chunk for so many (token, slot) pairs: big enough for an efficient product, small
+/// enough that padding (half a chunk an expert) stays minor.
+int64_t rows_of_chunk(int64_t pairs, int64_t experts);
+
 /// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).
 ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weights);
+
+/// The same by the block programs of expert_grouping_blocks.h, on a GPU or emulated.
+ExpertGrouping group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights);
 
 /// For every expert i: sum over its tokens t of w_ti * left_t (outer) right_t.
 /// left [T, a], right [T, b] -> [N, a, b].

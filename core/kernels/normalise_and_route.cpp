@@ -13,7 +13,7 @@ at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm) {
 }
 
 Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
-                     const at::Tensor& task_one_hot, const RouterRequest& request) {
+                     const at::Tensor& task_one_hot, const RouterRequest& request, Engine engine) {
   const int64_t batch = x.size(0), positions = x.size(1), d = x.size(2);
   const int64_t experts = weights.weight.size(0), width = weights.weight.size(1) - d;
   const at::Tensor tokens = normalise_router_input(x, request.norm).reshape({batch * positions, d});
@@ -25,7 +25,7 @@ Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
     logits = (logits.view({batch, positions, experts}) + task_logits.unsqueeze(1))
                  .view({batch * positions, experts});
   }
-  return route_top_k(logits, request.top_k, request.with_probabilities);
+  return route_top_k(logits, request.top_k, request.with_probabilities, engine);
 }
 
 RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
@@ -34,8 +34,8 @@ RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
   if (engine == Engine::kFused && h.device().is_cpu()) {
     return normalise_and_route_cpu(h, norm, weights, task_one_hot, request);
   }
-  const at::Tensor x = rms_norm(h, norm);
-  return {h, x.reshape({-1, h.size(2)}), route_tokens(x, weights, task_one_hot, request)};
+  const at::Tensor x = rms_norm(h, norm, engine);
+  return {h, x.reshape({-1, h.size(2)}), route_tokens(x, weights, task_one_hot, request, engine)};
 }
 
 }  // namespace cdsp

@@ -43,7 +43,8 @@ at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm);
 /// is withheld, or undefined where no image has a task (the embedding is then not reached by the
 /// loss). Returns the routing of the batch * positions tokens.
 Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
-                     const at::Tensor& task_one_hot, const RouterRequest& request);
+                     const at::Tensor& task_one_hot, const RouterRequest& request,
+                     Engine engine = Engine::kReference);
 
 /// h [batch, positions, d], norm [d]. Differentiable in h, norm and the weights.
 RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,

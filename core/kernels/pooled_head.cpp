@@ -11,7 +11,7 @@ at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Te
   if (engine == Engine::kFused && h.device().is_cpu())
     return pooled_head_cpu(h, norm, weight, bias);
   // The head is linear, so the mean of the token logits is the head of the mean token.
-  const at::Tensor pooled = rms_norm(h, norm).mean(1);
+  const at::Tensor pooled = rms_norm(h, norm, engine).mean(1);
   return bias.defined() ? at::addmm(bias, pooled, weight.t()) : at::mm(pooled, weight.t());
 }
 

@@ -5,11 +5,18 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/engine.h"
+
 namespace cdsp {
 
 inline constexpr double kRmsNormEpsilon = 1e-6;
 
-/// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight);
+/// x [..., d], weight [d] -> [..., d]. Differentiable; any floating dtype, any device. The host's
+/// fused engine norms inside its larger pieces (attention_block_cpu and others) and not here.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight,
+                    Engine engine = Engine::kReference);
+
+/// The block programs of rms_norm_blocks.h, on a GPU or emulated.
+at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight);
 
 }  // namespace cdsp

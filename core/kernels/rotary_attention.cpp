@@ -8,7 +8,9 @@
 namespace cdsp {
 
 at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
-                            const at::Tensor& turns, const at::Tensor& future) {
+                            const at::Tensor& turns, const at::Tensor& future, Engine engine) {
+  if (uses_block_programs(engine, qkv.device()))
+    return rotary_attention_cuda(qkv, heads, kv_heads, turns);
   const int64_t batch = qkv.size(0), positions = qkv.size(1),
                 d_head = qkv.size(2) / (heads + 2 * kv_heads);
   const auto take = [&](int64_t first_head, int64_t count) {

@@ -6,7 +6,11 @@ namespace cdsp {
 
 at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                             const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
-                            Engine engine, const at::Tensor& residual) {
+                            Engine engine, const at::Tensor& residual, Precision precision) {
+  if (uses_block_programs(engine, x.device())) {
+    const at::Tensor y = standard_experts_cuda(x, routing, w1, b1, w2, b2, precision);
+    return residual.defined() ? residual + y : y;
+  }
   if (engine == Engine::kFused && x.device().is_cpu())
     return standard_experts_cpu(x, routing, w1, b1, w2, b2, residual);
   const int64_t tokens = x.size(0), experts = w1.size(0), hidden_width = w1.size(1), d = w1.size(2);

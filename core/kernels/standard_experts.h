@@ -9,20 +9,29 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "config/config.h"
 #include "kernels/engine.h"
 #include "kernels/top_k_routing.h"
 
 namespace cdsp {
 
 /// x [T, d], w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d] -> Y [T, d], or residual + Y where a
-/// residual [T, d] is given. Differentiable in all, and in routing.weights.
+/// residual [T, d] is given. Differentiable in all, and in routing.weights. `precision` is that of
+/// the products by block programs; the other engines' is full.
 at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                             const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
-                            Engine engine = Engine::kReference, const at::Tensor& residual = {});
+                            Engine engine = Engine::kReference, const at::Tensor& residual = {},
+                            Precision precision = Precision::kFull);
 
 /// Engine::kFused on the host: each expert on its own tokens only.
 at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                                 const at::Tensor& residual);
+
+/// LibTorch's matrix products and block programs of cdsp_layer_blocks.h between them, on a GPU or
+/// emulated.
+at::Tensor standard_experts_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
+                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
+                                 Precision precision);
 
 }  // namespace cdsp

@@ -22,7 +22,7 @@ Attention::Attention(const Config& config, int64_t positions, const std::string&
   weights_.wv = add_linear("wv", kv_heads * d_head);
   weights_.wo = add_linear("wo", d);
   layout_ = {heads, kv_heads, rotary_turns(positions, d_head, weights_.wq),
-             causal_mask(positions, weights_.wq.device())};
+             causal_mask(positions, weights_.wq.device()), config.train.precision};
 }
 
 at::Tensor Attention::forward(const at::Tensor& h) const {

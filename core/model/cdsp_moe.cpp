@@ -8,7 +8,7 @@ namespace cdsp {
 
 CdspMoe::CdspMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
                  ParameterSet& parameters, Engine engine)
-    : engine_(engine), rank_(config.moe.resolved_rank()) {
+    : engine_(engine), precision_(config.train.precision), rank_(config.moe.resolved_rank()) {
   const int64_t d = config.model.d_model, d_base = config.moe.d_base;
   u_ = parameters.add(prefix + ".U", initialiser.orthogonal(prefix + ".U", d, d_base));
   v_ = parameters.add(prefix + ".V", initialiser.orthogonal(prefix + ".V", d_base, d));
@@ -26,7 +26,7 @@ at::Tensor CdspMoe::forward(const RoutedTokens& tokens, ConflictSite* site) cons
     *site = {alpha_, topology.mask, selection_counts(tokens.routing).gt(0), gradients};
   }
   return cdsp_layer(tokens.x, tokens.routing, u_, v_, topology.gate, topology.mask, gradients,
-                    engine_, tokens.residual.view(tokens.x.sizes()))
+                    engine_, tokens.residual.view(tokens.x.sizes()), precision_)
       .view(tokens.residual.sizes());
 }
 

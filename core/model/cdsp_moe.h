@@ -16,6 +16,7 @@ class CdspMoe : public MoeLayer {
 
  private:
   Engine engine_;
+  Precision precision_;
   int64_t rank_;
   at::Tensor u_, v_, alpha_;
 };

@@ -13,13 +13,39 @@ at::ScalarType scalar_type(DType dtype) {
 }
 
 Engine resolve_engine(EngineChoice choice, at::Device device) {
+#ifdef CDSP_WITH_CUDA_KERNELS
+  constexpr bool kHasCudaKernels = true;
+#else
+  constexpr bool kHasCudaKernels = false;
+#endif
   if (choice == EngineChoice::kReference) return Engine::kReference;
-  if (device.is_cpu()) return Engine::kFused;
+  if (choice == EngineChoice::kEmulated) {
+    if (device.is_cpu()) return Engine::kEmulated;
+    throw InputError("train.engine: emulated runs on the CPU only; on " + device.str() +
+                     " use reference, fused or auto");
+  }
+  if (device.is_cpu() || kHasCudaKernels) return Engine::kFused;
   if (choice == EngineChoice::kFused) {
-    throw InputError("train.engine: fused runs on the CPU only; on " + device.str() +
-                     " use reference or auto");
+    throw InputError(
+        "train.engine: fused on " + device.str() +
+        " needs a program built with its own CUDA kernels (preset cuda); use reference "
+        "or auto");
   }
   return Engine::kReference;
+}
+
+void require_precision(const Config& config, Engine engine, at::Device device) {
+  const std::string precision = to_string(config.train.precision);
+  if (config.train.precision == Precision::kFull) return;
+  if (!uses_block_programs(engine, device)) {
+    throw InputError("train.precision: " + precision +
+                     " needs the CUDA kernels, engine fused on a GPU or emulated; with " +
+                     name_of(engine) + " on " + device.str() + " use full");
+  }
+  if (config.model.dtype != DType::kFloat32) {
+    throw InputError("train.precision: " + precision + " is of model.dtype float32; with " +
+                     to_string(config.model.dtype) + " use full");
+  }
 }
 
 Network::Network(const Config& config, const InputShape& shape, at::Device device)
@@ -29,6 +55,7 @@ Network::Network(const Config& config, const InputShape& shape, at::Device devic
       engine_(resolve_engine(config.train.engine, device)),
       patch_size_(config.model.patch_size),
       sees_tasks_(config.variant != Variant::kBlind) {
+  require_precision(config, engine_, device);
   const Initialiser initialiser(config.seed, dtype_, device);
   const int64_t d = config.model.d_model, patch = patch_size_ * patch_size_;
   const int64_t positions = (shape.rows / patch_size_) * (shape.cols / patch_size_);

@@ -8,7 +8,7 @@ namespace cdsp {
 
 StandardMoe::StandardMoe(const Config& config, const std::string& prefix,
                          const Initialiser& initialiser, ParameterSet& parameters, Engine engine)
-    : engine_(engine) {
+    : engine_(engine), precision_(config.train.precision) {
   const int64_t experts = config.moe.num_experts, d = config.model.d_model,
                 hidden = config.moe.d_ffn;
   const auto add_linear = [&](const char* suffix, at::IntArrayRef shape, int64_t fan_in) {
@@ -23,7 +23,7 @@ StandardMoe::StandardMoe(const Config& config, const std::string& prefix,
 
 at::Tensor StandardMoe::forward(const RoutedTokens& tokens, ConflictSite*) const {
   return standard_experts(tokens.x, tokens.routing, w1_, b1_, w2_, b2_, engine_,
-                          tokens.residual.view(tokens.x.sizes()))
+                          tokens.residual.view(tokens.x.sizes()), precision_)
       .view(tokens.residual.sizes());
 }
 

@@ -15,6 +15,7 @@ class StandardMoe : public MoeLayer {
 
  private:
   Engine engine_;
+  Precision precision_;
   at::Tensor w1_, b1_, w2_, b2_;
 };
 

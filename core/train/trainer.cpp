@@ -6,12 +6,11 @@
 #include <sstream>
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
 #include "kernels/flat_updates.h"
-#include "model/topology.h"
 #include "model/weights.h"
+#include "train/metric_vector.h"
 #include "train/task_dropout.h"
 
 namespace cdsp {
@@ -47,7 +46,8 @@ Trainer::Trainer(const Config& config, const Dataset& data, at::Device device)
       device_(device),
       sampler_(config, data.train),
       train_(place(data.train, device)),
-      network_(std::make_unique<Network>(config, input_shape(data), device)) {
+      network_(std::make_unique<Network>(config, input_shape(data), device)),
+      form_(resolve_step(config.train.step, device)) {
   if (config.train.init_from) load_weights(*network_, *config.train.init_from);
   optimizer_ =
       std::make_unique<AdamW>(network_->parameters(), config.optimizer, network_->engine());
@@ -59,9 +59,32 @@ Trainer::Trainer(const Config& config, const Dataset& data, at::Device device)
   total_steps_ = steps_per_epoch_ * config.train.epochs;
   if (config.train.max_steps > 0) total_steps_ = std::min(total_steps_, config.train.max_steps);
   begin_epoch();
+  make_device_step();
+}
+
+void Trainer::make_device_step() {
+  if (form_ == StepForm::kEager) return;
+  DeviceStepState state{
+      optimizer_->first_moment, optimizer_->second_moment, epoch_sums_, epoch_conflict_, {}};
+  for (LaggedGame& game : games_) {
+    if (!game.lagged().defined()) {
+      const int64_t experts = config_.moe.num_experts;
+      game.restore(at::zeros({experts, experts}, network_->parameters().flat().options()));
+    }
+    state.lagged.push_back(game.lagged());
+  }
+  device_step_ = std::make_unique<DeviceStep>(config_, train_, *network_, state,
+                                              optimizer_->updates, form_ == StepForm::kGraph);
+  plan_.epoch = -1;
 }
 
 void Trainer::begin_epoch() {
+  epoch_steps_ = 0;
+  if (device_step_) {  // which adds to these very tensors
+    epoch_sums_.zero_();
+    for (const at::Tensor& sum : epoch_conflict_) sum.zero_();
+    return;
+  }
   const auto options = at::TensorOptions().dtype(at::kDouble).device(device_);
   epoch_sums_ = at::zeros({3 * data_.train.tasks()}, options);
   const int64_t experts = config_.moe.num_experts;
@@ -69,7 +92,6 @@ void Trainer::begin_epoch() {
   for (size_t layer = 0; layer < games_.size(); ++layer) {
     epoch_conflict_.push_back(at::zeros({experts, experts}, options));
   }
-  epoch_steps_ = 0;
 }
 
 bool Trainer::at_epoch_end() const {
@@ -77,6 +99,7 @@ bool Trainer::at_epoch_end() const {
 }
 
 void Trainer::step() {
+  if (device_step_) return device_step();
   const Batch batch = next_batch();
   const at::Tensor tasks = draw_tasks(batch);
 
@@ -92,7 +115,7 @@ void Trainer::step() {
   }
   const Objective terms = objective(config_, forward, batch.labels, conflicts);
 
-  Gradient gradient = differentiate(terms.total);
+  FlatGradient gradient = differentiate(network_->parameters(), terms.total);
   const at::Tensor grad_norm = clip(gradient.flat);
   record(terms, grad_norm, forward, batch);
   // On the host looking is free, and the parameters stay those of the last good step.
@@ -106,7 +129,31 @@ void Trainer::step() {
   for (size_t layer = 0; layer < games_.size(); ++layer) games_[layer].store(forward.sites[layer]);
 }
 
-void Trainer::step_unless_spoilt(const Gradient& gradient, const at::Tensor& is_finite) {
+void Trainer::device_step() {
+  const int64_t epoch = steps_done_ / steps_per_epoch_, position = steps_done_ % steps_per_epoch_;
+  if (epoch != plan_.epoch) {
+    device_step_->begin_epoch(sampler_.epoch_order(epoch));
+    plan_.epoch = epoch;
+  }
+  if (device_step_->log_is_full()) read_metrics();
+  const int64_t begin = position * config_.train.batch_size;
+  const int64_t count = std::min(config_.train.batch_size, sampler_.epoch_size() - begin);
+  ++steps_done_;
+  device_step_->run(steps_done_, begin, count);
+  unread_headers_.push_back(count_step(count));
+}
+
+StepMetrics Trainer::count_step(int64_t images) {
+  images_seen_ += images;
+  ++epoch_steps_;
+  StepMetrics header;
+  header.step = steps_done_;
+  header.epoch = epoch();
+  header.images = images_seen_;
+  return header;
+}
+
+void Trainer::step_unless_spoilt(const FlatGradient& gradient, const at::Tensor& is_finite) {
   all_finite_ = all_finite_.defined() ? all_finite_.logical_and(is_finite) : is_finite;
   const at::Tensor state[] = {network_->parameters().flat(), optimizer_->first_moment,
                               optimizer_->second_moment};
@@ -144,7 +191,6 @@ Batch Trainer::next_batch() {
   const int64_t begin = position * config_.train.batch_size;
   const int64_t count = std::min(config_.train.batch_size, plan_.order.size(0) - begin);
   ++steps_done_;
-  images_seen_ += count;
   return gather(train_, plan_.order.narrow(0, begin, count));
 }
 
@@ -160,24 +206,6 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
   return one_hot * plan_.kept.narrow(0, position * config_.train.batch_size, batch.tasks.size(0));
 }
 
-Trainer::Gradient Trainer::differentiate(const at::Tensor& total) const {
-  const auto& parameters = network_->parameters();
-  const auto gradients = torch::autograd::grad({total}, parameters.values(), /*grad_outputs=*/{},
-                                               /*retain_graph=*/false, /*create_graph=*/false,
-                                               /*allow_unused=*/true);
-  Gradient result;
-  std::vector<at::Tensor> pieces;
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    const bool reached = gradients[i].defined();
-    result.reached.push_back(reached);
-    const at::Tensor& value = parameters.all()[i].value;
-    pieces.push_back(reached ? gradients[i].reshape({-1})
-                             : at::zeros({value.numel()}, value.options().requires_grad(false)));
-  }
-  result.flat = at::cat(pieces);
-  return result;
-}
-
 at::Tensor Trainer::clip(at::Tensor& gradient) const {
   at::Tensor norm = flat_norm(gradient, network_->engine());
   if (config_.optimizer.clip_norm > 0.0) {
@@ -188,33 +216,20 @@ at::Tensor Trainer::clip(at::Tensor& gradient) const {
 
 void Trainer::record(const Objective& terms, const at::Tensor& grad_norm,
                      const ForwardResult& forward, const Batch& batch) {
-  at::Tensor sparsity = at::zeros({}, epoch_sums_.options()),
-             entropy = at::zeros({}, epoch_sums_.options());
-  for (const ConflictSite& site : forward.sites) {
-    sparsity = sparsity + alpha_sparsity(site.alpha) / static_cast<double>(forward.sites.size());
-    entropy = entropy + structural_entropy(site.alpha);
-  }
-  const auto scalar = [](const at::Tensor& value) { return value.detach().to(at::kDouble); };
-  const at::Tensor scalars =
-      at::stack({scalar(terms.total), scalar(terms.task), scalar(terms.conflict), scalar(terms.reg),
-                 scalar(terms.balance), scalar(grad_norm), sparsity, entropy});
-  const at::Tensor sums = per_task_sums(forward.logits, batch.labels, batch.tasks,
-                                        terms.sample_losses, data_.train.tasks());
-  epoch_sums_ += sums;
-  ++epoch_steps_;
-  StepMetrics header;
-  header.step = steps_done_;
-  header.epoch = epoch();
-  header.images = images_seen_;
+  const StepVector numbers = metric_vector(terms, grad_norm, forward, batch, data_.train.tasks());
+  epoch_sums_ += numbers.task_sums;
   if (device_.is_cpu()) {  // checked at once, so only the last is ever read
     unread_.clear();
     unread_headers_.clear();
   }
-  unread_headers_.push_back(header);
-  unread_.push_back(at::cat({scalars, sums}));
+  unread_headers_.push_back(count_step(batch.labels.size(0)));
+  unread_.push_back(numbers.whole);
 }
 
 StepMetrics Trainer::read_metrics() {
+  if (device_step_) {
+    for (const at::Tensor& row : device_step_->take_log().unbind(0)) unread_.push_back(row);
+  }
   const at::Tensor host = at::stack(unread_).to(at::kCPU);
   StepMetrics metrics;
   for (size_t i = 0; i < unread_.size(); ++i) {
@@ -266,6 +281,7 @@ std::vector<at::Tensor> Trainer::epoch_mean_conflict() const {
 
 TensorFile Trainer::state() const {
   TensorFile state;
+  if (device_step_) optimizer_->updates = device_step_->updates();
   state.tensors["optimizer.first_moment"] = optimizer_->first_moment;
   state.tensors["optimizer.second_moment"] = optimizer_->second_moment;
   state.tensors["optimizer.updates"] = at::tensor(optimizer_->updates, at::kLong);
@@ -326,6 +342,7 @@ void Trainer::restore(const TensorFile& state, const std::filesystem::path& orig
     epoch_conflict_[layer] = tensor(prefix + ".epoch_conflict", epoch_conflict_[layer]);
     if (steps_done_ > 0) games_[layer].restore(tensor(prefix + ".lagged", game_like));
   }
+  make_device_step();  // on the tensors that are now there
 }
 
 }  // namespace cdsp

@@ -20,6 +20,8 @@
 #include "model/safetensors.h"
 #include "train/adamw.h"
 #include "train/device_split.h"
+#include "train/device_step.h"
+#include "train/flat_gradient.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 
@@ -73,10 +75,6 @@ class Trainer {
   void restore(const TensorFile& state, const std::filesystem::path& origin);
 
  private:
-  struct Gradient {
-    at::Tensor flat;            // [parameters], zero where not reached
-    std::vector<bool> reached;  // per parameter
-  };
   /// What is known of an epoch before it begins, on the device in one piece: a step then only takes
   /// its stretch, and waits for nothing.
   enum class Told { kNobody, kSome, kAll };
@@ -89,14 +87,17 @@ class Trainer {
   void plan_epoch(int64_t epoch);
   Batch next_batch();
   at::Tensor draw_tasks(const Batch& batch) const;
-  Gradient differentiate(const at::Tensor& total) const;
   at::Tensor clip(at::Tensor& gradient) const;
   void record(const Objective& terms, const at::Tensor& grad_norm, const ForwardResult& forward,
               const Batch& batch);
   void check_finite(const StepMetrics& metrics) const;
   /// The update where looking at the numbers would make the host wait: from the first step that is
   /// not finite on, the device keeps parameters and moments as they were.
-  void step_unless_spoilt(const Gradient& gradient, const at::Tensor& is_finite);
+  void step_unless_spoilt(const FlatGradient& gradient, const at::Tensor& is_finite);
+  /// step() in its device form.
+  void device_step();
+  void make_device_step();
+  StepMetrics count_step(int64_t images);
 
   Config config_;
   const Dataset& data_;
@@ -106,6 +107,8 @@ class Trainer {
   std::unique_ptr<Network> network_;
   std::unique_ptr<AdamW> optimizer_;
   std::vector<LaggedGame> games_;  // per CDSP layer
+  StepForm form_;
+  std::unique_ptr<DeviceStep> device_step_;  // in the forms that have one
 
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, steps_done_ = 0;
   int64_t images_seen_ = 0;

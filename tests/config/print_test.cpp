@@ -27,7 +27,8 @@ optimizer: {lr: 1.0e-5, topology_lr: 123456789.0, weight_decay: 0, clip_norm: 3}
 data: {source: glyphs, root: "with \"quotes\", spaces: and é\n", tasks: [objects], labels: native, limit_per_task: 5,
        order_file: 'null', glyphs_train: 1, glyphs_test: 2}
 train: {epochs: 1, batch_size: 2, max_steps: 3, log_every: 4, checkpoint_every: 5, eval_batch_size: 6,
-        init_from: "1.5", device: "cuda:1", threads: 8, engine: fused}
+        init_from: "1.5", device: "cuda:1", threads: 8, engine: fused, step: eager,
+        precision: bf16}
 )",
                       "x.yaml");
 }

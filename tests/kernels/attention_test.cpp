@@ -56,9 +56,9 @@ at::Tensor turned(const at::Tensor& x) {
   return apply_rotary(x, rotary_turns(x.size(1), x.size(3), x));
 }
 
-at::Tensor packed_attention(const at::Tensor& qkv, const AttentionShape& s) {
+at::Tensor packed_attention(const at::Tensor& qkv, const AttentionShape& s, Engine engine) {
   return rotary_attention(qkv, s.heads, s.kv_heads, rotary_turns(s.positions, s.d_head, qkv),
-                          causal_mask(s.positions, at::kCPU));
+                          causal_mask(s.positions, at::kCPU), engine);
 }
 
 at::Tensor loop_packed_attention(const AttentionCase& c) {
@@ -125,9 +125,9 @@ TEST_CASE("rotary attention on packed projections equals the loops") {
   for (const AttentionShape& shape : attention_shapes(draw)) {
     const AttentionCase c(shape, draw);
     const at::Tensor expected = loop_packed_attention(c);
-    for (const Numerics& n : reference_numerics()) {
+    for (const Numerics& n : piece_numerics()) {
       INFO(shape.text() << ", " << n.name);
-      const at::Tensor found = packed_attention(c.packed().to(n.dtype), shape);
+      const at::Tensor found = packed_attention(c.packed().to(n.dtype), shape, n.engine);
       CHECK(found.scalar_type() == n.dtype);
       CHECK(relative_error(found, expected) < n.tolerance);
     }
@@ -135,10 +135,12 @@ TEST_CASE("rotary attention on packed projections equals the loops") {
 }
 
 TEST_CASE("the first token attends to itself alone") {
+  const Numerics n = GENERATE(from_range(exact_piece_numerics()));
+  INFO(n.name);
   Draw draw(10);
   const AttentionShape shape = {2, 6, 4, 2, 4};
   const AttentionCase c(shape, draw);
-  const at::Tensor y = packed_attention(c.packed(), shape).view({2, 6, 4, 4});
+  const at::Tensor y = packed_attention(c.packed(), shape, n.engine).view({2, 6, 4, 4});
   for (int64_t head = 0; head < 4; ++head) {
     INFO("head " << head);
     const at::Tensor own_value = c.v.select(1, 0).select(1, head / 2);
@@ -147,26 +149,31 @@ TEST_CASE("the first token attends to itself alone") {
 }
 
 TEST_CASE("no token sees a later one") {
+  const Numerics n = GENERATE(from_range(exact_piece_numerics()));
+  INFO(n.name);
   Draw draw(11);
   const AttentionShape shape = {1, 6, 2, 1, 4};
   const at::Tensor qkv = AttentionCase(shape, draw).packed();
   at::Tensor changed = qkv.clone();
   changed.narrow(1, 4, 2).add_(1.0);
-  const at::Tensor before = packed_attention(qkv, shape);
-  const at::Tensor after = packed_attention(changed, shape);
+  const at::Tensor before = packed_attention(qkv, shape, n.engine);
+  const at::Tensor after = packed_attention(changed, shape, n.engine);
   CHECK(at::equal(after.narrow(1, 0, 4), before.narrow(1, 0, 4)));
   CHECK_FALSE(at::equal(after.narrow(1, 4, 2), before.narrow(1, 4, 2)));
 }
 
 TEST_CASE("consecutive query heads share a key/value head") {
+  const Numerics n = GENERATE(from_range(exact_piece_numerics()));
+  INFO(n.name);
   Draw draw(12);
   const AttentionShape shape = {1, 3, 6, 2, 2};
   AttentionCase c(shape, draw);
-  const at::Tensor before = packed_attention(c.packed(), shape);
+  const at::Tensor before = packed_attention(c.packed(), shape, n.engine);
   AttentionCase other = c;
   other.v = c.v.clone();
   other.v.select(2, 1).add_(1.0);
-  const at::Tensor change = (packed_attention(other.packed(), shape) - before).view({1, 3, 6, 2});
+  const at::Tensor change =
+      (packed_attention(other.packed(), shape, n.engine) - before).view({1, 3, 6, 2});
   CHECK(at::equal(change.narrow(2, 0, 3), at::zeros({1, 3, 3, 2}, at::kDouble)));
   CHECK(relative_error(change.narrow(2, 3, 3), at::ones({1, 3, 3, 2}, at::kDouble)) < 1e-12);
 }
@@ -177,15 +184,17 @@ TEST_CASE("large scores do not overflow the attention's softmax") {
   AttentionCase c(shape, draw);
   c.q *= 1e4;
   c.k *= 1e4;
-  for (const Numerics& n : reference_numerics()) {
+  for (const Numerics& n : piece_numerics()) {
     INFO(n.name);
-    const at::Tensor y = packed_attention(c.packed().to(n.dtype), shape);
+    const at::Tensor y = packed_attention(c.packed().to(n.dtype), shape, n.engine);
     CHECK(at::isfinite(y).all().item<bool>());
     CHECK(y.abs().max().item<double>() <= c.v.abs().max().item<double>() * (1.0 + 1e-6));
   }
 }
 
 TEST_CASE("the gradients of attention agree with finite differences") {
+  const Numerics n = GENERATE(from_range(exact_piece_numerics()));
+  INFO(n.name);
   Draw draw(14);
   for (const AttentionShape& shape : {AttentionShape{2, 4, 4, 2, 4}, AttentionShape{1, 5, 3, 1, 2},
                                       AttentionShape{1, 1, 2, 2, 6}}) {
@@ -199,8 +208,9 @@ TEST_CASE("the gradients of attention agree with finite differences") {
                       {{"q", q}, {"k", k}, {"v", v}});
     }
     const at::Tensor qkv = leaf(c.packed());
-    check_gradients([&] { return (packed_attention(qkv, shape) * upstream.flatten(2)).sum(); },
-                    {{"q, k and v", qkv}});
+    check_gradients(
+        [&] { return (packed_attention(qkv, shape, n.engine) * upstream.flatten(2)).sum(); },
+        {{"q, k and v", qkv}});
   }
 }
 
@@ -211,11 +221,11 @@ TEST_CASE("attention in float32 has the gradients of float64") {
     const at::Tensor upstream = draw.normal(c.q.sizes()).flatten(2);
     const auto gradient = [&](const Numerics& n) {
       const at::Tensor qkv = c.packed().to(n.dtype).set_requires_grad(true);
-      const at::Tensor y = packed_attention(qkv, shape);
+      const at::Tensor y = packed_attention(qkv, shape, n.engine);
       return gradients_of((y * upstream.to(n.dtype)).sum(), {qkv})[0];
     };
-    const at::Tensor expected = gradient(reference_numerics()[0]);
-    for (const Numerics& n : reference_numerics()) {
+    const at::Tensor expected = gradient(piece_numerics()[0]);
+    for (const Numerics& n : piece_numerics()) {
       INFO(shape.text() << ", " << n.name);
       CHECK(relative_error(gradient(n), expected) < n.tolerance);
     }

@@ -68,6 +68,21 @@ TEST_CASE("weighted_outer_sums equals a loop over tokens and their experts") {
   }
 }
 
+TEST_CASE("the CUDA kernels' source groups tokens as the reference does, to the byte") {
+  Draw draw(3);
+  for (const GroupingShape& s : grouping_shapes(draw)) {
+    INFO(s.tokens << " tokens, " << s.k << " of " << s.experts << " experts");
+    const at::Tensor choices = draw.choices(s.tokens, s.experts, s.k);
+    const at::Tensor weights = draw.weights_on(choices, s.experts);
+    const ExpertGrouping found = group_by_expert_cuda(choices, weights);
+    const ExpertGrouping expected = group_by_expert(choices, weights);
+    CHECK(found.chunk == expected.chunk);
+    CHECK(at::equal(found.token, expected.token));
+    CHECK(at::equal(found.weight, expected.weight));
+    CHECK(at::equal(found.ownership, expected.ownership));
+  }
+}
+
 TEST_CASE("an expert that nobody selects sums to exactly zero") {
   Draw draw(2);
   const at::Tensor choices = draw.choices(20, 3, 2);  // experts 3 and 4 stay idle

@@ -19,9 +19,9 @@ TEST_CASE("rms_norm divides every row by its root mean square and scales by the 
   Draw draw(1);
   for (const int64_t width : {1, 2, 7, 8, 13, 16, 31, 64, 100}) {
     const at::Tensor x = draw.normal({9, width}), weight = draw.normal({width});
-    for (const Numerics& n : reference_numerics()) {
+    for (const Numerics& n : piece_numerics()) {
       INFO("width " << width << ", " << n.name);
-      const at::Tensor found = rms_norm(x.to(n.dtype), weight.to(n.dtype));
+      const at::Tensor found = rms_norm(x.to(n.dtype), weight.to(n.dtype), n.engine);
       CHECK(found.scalar_type() == n.dtype);
       CHECK(relative_error(found, loop_rms_norm(x, weight)) < n.tolerance);
     }
@@ -32,20 +32,30 @@ TEST_CASE("rms_norm takes the mean over the last dimension only, whatever stands
   Draw draw(2);
   const at::Tensor x = draw.normal({3, 4, 5}), weight = draw.normal({5});
   const at::Tensor rows = loop_rms_norm(x.reshape({12, 5}), weight);
-  CHECK(relative_error(rms_norm(x, weight), rows.view({3, 4, 5})) < 1e-12);
+  for (const Numerics& n : exact_piece_numerics()) {
+    INFO(n.name);
+    CHECK(relative_error(rms_norm(x, weight, n.engine), rows.view({3, 4, 5})) < n.tolerance);
+  }
 }
 
 TEST_CASE("rms_norm reads a transposed table by its meaning, not by its memory") {
   Draw draw(3);
   const at::Tensor x = draw.normal({5, 8}).t(), weight = draw.normal({5});
-  CHECK(relative_error(rms_norm(x, weight), loop_rms_norm(x, weight)) < 1e-12);
+  for (const Numerics& n : exact_piece_numerics()) {
+    INFO(n.name);
+    CHECK(relative_error(rms_norm(x, weight, n.engine), loop_rms_norm(x, weight)) < n.tolerance);
+  }
 }
 
 TEST_CASE("rms_norm adds 1e-6 inside the root, so that a row of zeros stays zero") {
   const at::Tensor zeros = at::zeros({1, 4}, at::kDouble), ones = at::ones({4}, at::kDouble);
   const at::Tensor tiny = at::full({1, 4}, 1e-3, at::kDouble);
-  CHECK(at::equal(rms_norm(zeros, ones), zeros));
-  CHECK(rms_norm(tiny, ones)[0][0].item<double>() == Catch::Approx(1e-3 / std::sqrt(2e-6)));
+  for (const Numerics& n : exact_piece_numerics()) {
+    INFO(n.name);
+    CHECK(at::equal(rms_norm(zeros, ones, n.engine), zeros));
+    CHECK(rms_norm(tiny, ones, n.engine)[0][0].item<double>() ==
+          Catch::Approx(1e-3 / std::sqrt(2e-6)));
+  }
 }
 
 TEST_CASE("the gradient of rms_norm agrees with finite differences") {
@@ -53,8 +63,10 @@ TEST_CASE("the gradient of rms_norm agrees with finite differences") {
   for (const int64_t width : {2, 7, 16, 19}) {
     const at::Tensor x = leaf(draw.normal({4, width})), weight = leaf(draw.normal({width}));
     const at::Tensor upstream = draw.normal({4, width});
-    INFO("width " << width);
-    check_gradients([&] { return (rms_norm(x, weight) * upstream).sum(); },
-                    {{"x", x}, {"weight", weight}});
+    for (const Numerics& n : exact_piece_numerics()) {
+      INFO("width " << width << ", " << n.name);
+      check_gradients([&] { return (rms_norm(x, weight, n.engine) * upstream).sum(); },
+                      {{"x", x}, {"weight", weight}});
+    }
   }
 }

@@ -25,7 +25,7 @@ namespace {
 /// The fused kernel makes its own logits W_g [LayerNorm(x), v_task] + b_g. With W_g = [0, 1] and
 /// images of one token, each of a task of its own, they are the tasks' embeddings.
 Routing route(const at::Tensor& logits, int64_t k, bool with_probabilities, Engine engine) {
-  if (engine == Engine::kReference) return route_top_k(logits, k, with_probabilities);
+  if (engine != Engine::kFused) return route_top_k(logits, k, with_probabilities, engine);
   const int64_t tokens = logits.size(0), experts = logits.size(1), d = 3;
   const at::TensorOptions options = logits.options().requires_grad(false);
   const at::Tensor weight =

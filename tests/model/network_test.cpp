@@ -26,7 +26,9 @@ using namespace cdsp::test;
 namespace {
 
 Config with_engine(Config config, Engine engine) {
-  config.train.engine = engine == Engine::kFused ? EngineChoice::kFused : EngineChoice::kReference;
+  config.train.engine = engine == Engine::kFused      ? EngineChoice::kFused
+                        : engine == Engine::kEmulated ? EngineChoice::kEmulated
+                                                      : EngineChoice::kReference;
   return config;
 }
 
@@ -276,7 +278,7 @@ TEST_CASE(
 }
 
 TEST_CASE("other shapes work: one task, five tasks, three blocks, 12 x 8 images, k = 1 and k = N") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   Config config = with_engine(tiny_config(), engine);
   TinyShape shape = few_images();
   SECTION("one task") {
@@ -334,10 +336,18 @@ TEST_CASE("one expert a token: the router has no slope, and the rest of the netw
   check_gradients([&loss] { return loss(); }, inputs, 1e-6);
 }
 
-TEST_CASE("engine auto is the fused one on the host") {
+TEST_CASE("engine auto is the fused one where there is one") {
   CHECK(resolve_engine(EngineChoice::kAuto, at::kCPU) == Engine::kFused);
   CHECK(resolve_engine(EngineChoice::kFused, at::kCPU) == Engine::kFused);
   CHECK(resolve_engine(EngineChoice::kReference, at::kCPU) == Engine::kReference);
-  CHECK(resolve_engine(EngineChoice::kAuto, at::Device(at::kCUDA, 0)) == Engine::kReference);
-  CHECK_THROWS_AS(resolve_engine(EngineChoice::kFused, at::Device(at::kCUDA, 0)), InputError);
+  CHECK(resolve_engine(EngineChoice::kEmulated, at::kCPU) == Engine::kEmulated);
+  const at::Device gpu(at::kCUDA, 0);
+  CHECK_THROWS_AS(resolve_engine(EngineChoice::kEmulated, gpu), InputError);
+#ifdef CDSP_WITH_CUDA_KERNELS
+  CHECK(resolve_engine(EngineChoice::kAuto, gpu) == Engine::kFused);
+  CHECK(resolve_engine(EngineChoice::kFused, gpu) == Engine::kFused);
+#else
+  CHECK(resolve_engine(EngineChoice::kAuto, gpu) == Engine::kReference);
+  CHECK_THROWS_AS(resolve_engine(EngineChoice::kFused, gpu), InputError);
+#endif
 }

@@ -125,6 +125,8 @@ void check_case(const fs::path& folder, EngineChoice engine) {
   const WorkingDirectory inside(folder);
   Config config = load_config("config.yaml");
   config.train.engine = engine;
+  // The emulated CUDA kernels with the step that a GPU would make.
+  if (engine == EngineChoice::kEmulated) config.train.step = StepForm::kDevice;
   const json expected = json::parse(read_file("expected.json"));
   const Dataset data = load_dataset(config);
   Trainer trainer(config, data, at::kCPU);
@@ -136,14 +138,16 @@ void check_case(const fs::path& folder, EngineChoice engine) {
 }  // namespace
 
 TEST_CASE("the project's golden runs reproduce: every step, the final weights, every protocol") {
-  const auto engine = GENERATE(EngineChoice::kReference, EngineChoice::kFused);
+  const auto engine =
+      GENERATE(EngineChoice::kReference, EngineChoice::kFused, EngineChoice::kEmulated);
   const auto cases = cases_in(fs::path(CDSP_TEST_SOURCE_DIR) / "golden");
   CHECK(cases.size() >= 12);
   for (const fs::path& folder : cases) check_case(folder, engine);
 }
 
 TEST_CASE("golden runs from outside the project reproduce where there are any") {
-  const auto engine = GENERATE(EngineChoice::kReference, EngineChoice::kFused);
+  const auto engine =
+      GENERATE(EngineChoice::kReference, EngineChoice::kFused, EngineChoice::kEmulated);
   const fs::path folder = outside_cases();
   if (!fs::is_directory(folder)) {
     WARN("skipped: no folder " << folder.string() << " (CDSP_GOLDEN_DIR names another)");

@@ -1,0 +1,9 @@
+#include "conflict/lagged_signal_blocks.h"
+#include "kernels/block_launch.cuh"
+
+namespace cdsp {
+
+template void launch_grid(const LaggedSignal<float>&);
+template void launch_grid(const LaggedSignal<double>&);
+
+}  // namespace cdsp

@@ -1,0 +1,124 @@
+#include "experiment/run_turns.h"
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+#include "eval/protocol.h"
+#include "experiment/blind_eval.h"
+#include "experiment/train_run.h"
+#include "train/device_step.h"
+#include "train/own_stream.h"
+#include "train/runtime.h"
+
+namespace cdsp {
+namespace {
+
+/// Steps of a turn: some milliseconds more of work than the queue sleeps between two rounds, few
+/// enough that all runs' fit into CUDA's queue of launches.
+constexpr int64_t kStepsInTurn = 64;
+
+/// The images, loaded once for all runs of a comparison.
+class SharedData {
+ public:
+  std::shared_ptr<const Dataset> of(const Config& config) {
+    Config sources;  // what decides about the images
+    sources.data = config.data;
+    sources.model.classes = config.model.classes;
+    sources.model.patch_size = config.model.patch_size;
+    std::string text = to_yaml(sources);
+    if (!data_ || text != sources_) {
+      data_ = std::make_shared<const Dataset>(load_dataset(config));
+      sources_ = std::move(text);
+    }
+    return data_;
+  }
+
+ private:
+  std::string sources_;
+  std::shared_ptr<const Dataset> data_;
+};
+
+class TurnStage : public StageAtWork {
+ public:
+  TurnStage(const PlannedRun& run, RunStage stage, std::shared_ptr<SharedData> data)
+      : run_(run),
+        stage_(stage),
+        data_(std::move(data)),
+        stream_(resolve_device(run.config.train.device)) {}
+
+  std::optional<StageEnd> poll() override {
+    const OwnStream::Use use(stream_);
+    StageEnd end;
+    try {
+      if (stage_ == RunStage::kEvaluate) {
+        evaluate();
+        return end;
+      }
+      const std::optional<RunEnd> run_end = train();
+      if (!run_end) return std::nullopt;
+      if (*run_end == RunEnd::kInterrupted) end.kind = StageEnd::Kind::kStopped;
+    } catch (const std::exception& error) {
+      end.kind = StageEnd::Kind::kFailed;
+      end.message = error.what();
+      end.is_input_error = dynamic_cast<const InputError*>(&error) != nullptr;
+    }
+    training_.reset();  // on its stream, and before the next run needs the memory
+    return end;
+  }
+
+  void stop(int signal) override { stop_ = signal; }
+
+ private:
+  std::optional<RunEnd> train() {
+    if (!training_) {
+      images_ = data_->of(run_.config);
+      const RunOptions options{run_.folder, run_.state == RunState::kUnfinished, &stop_};
+      training_ = std::make_unique<TrainingRun>(run_.config, *images_, options, observer_);
+    }
+    return training_->advance(kStepsInTurn);
+  }
+
+  void evaluate() {
+    TrainedModel model = model_of_run(run_.folder);
+    model.config.train.device = run_.config.train.device;
+    const auto images = data_->of(model.config);
+    const Protocol informed{Protocol::Kind::kInformed, 0}, blind{Protocol::Kind::kBlind, 0};
+    write_blind_eval(run_.folder, model, *images,
+                     blind_evaluate(model, *images, {informed, blind}));
+  }
+
+  const PlannedRun run_;
+  const RunStage stage_;
+  std::shared_ptr<SharedData> data_;
+  OwnStream stream_;
+  std::atomic<int> stop_{0};
+  RunObserver observer_;
+  std::shared_ptr<const Dataset> images_;
+  std::unique_ptr<TrainingRun> training_;
+};
+
+}  // namespace
+
+bool can_take_turns(const Config& config) {
+  const at::Device device = resolve_device(config.train.device);
+  return device.is_cuda() && resolve_step(config.train.step, device) == StepForm::kGraph;
+}
+
+RunLauncher launch_in_turns() {
+  const auto data = std::make_shared<SharedData>();
+  return [data](const PlannedRun& run, RunStage stage, int64_t) {
+    return std::make_unique<TurnStage>(run, stage, data);
+  };
+}
+
+RunLauncher launch_on_devices(RunLauncher others) {
+  return [turns = launch_in_turns(), others = std::move(others)](const PlannedRun& run,
+                                                                 RunStage stage, int64_t threads) {
+    return can_take_turns(run.config) ? turns(run, stage, threads) : others(run, stage, threads);
+  };
+}
+
+}  // namespace cdsp

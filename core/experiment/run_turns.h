@@ -1,0 +1,30 @@
+// Several runs at once on one GPU: one thread of this process gives them turns, each on a CUDA
+// stream of its own. A turn enqueues a stretch of captured steps (train/step_graph.h) and does not
+// wait for them, so the GPU has work of all runs before it at any time, and may overlap kernels
+// that are too small to fill it. Nothing that a run computes with is shared but the images, so its
+// numbers are those that it has alone.
+//
+// Processes could not do this: a GPU runs those one at a time, in slices.
+#pragma once
+
+#include "config/config.h"
+#include "experiment/run_queue.h"
+
+namespace cdsp {
+
+/// Runs side by side on a GPU where none is asked for: eight are to fill an H100 by the size of
+/// their kernels. Not measured.
+inline constexpr int64_t kRunsOnOneGpu = 8;
+
+/// Whether the run can share a GPU by turns: its steps are captured there as a CUDA graph. Throws
+/// InputError as resolve_device() and resolve_step() do.
+bool can_take_turns(const Config& config);
+
+/// Trains and evaluates in this thread, a stretch of steps at every poll(). A failure that breaks
+/// the GPU's context, such as an access out of bounds, ends all runs on it.
+RunLauncher launch_in_turns();
+
+/// Runs that can take turns do, all others are left to `others`.
+RunLauncher launch_on_devices(RunLauncher others);
+
+}  // namespace cdsp

@@ -1,0 +1,90 @@
+// CUDA kernels as block programs: one source for the GPU and for an emulation of its grid on the
+// host.
+//
+// A program is a struct of pointers and sizes, with
+//
+//   kThreads                    threads of a block
+//   Shared                      what the threads of a block share, at most 48 KB
+//   Registers                   what a thread keeps from one phase to the next
+//   blocks()                    size of the grid
+//   phases(block)               number of phases, the same for all threads of a block
+//   run(phase, block, thread, shared, registers)
+//
+// On a GPU a barrier stands between two phases, so inside a phase no thread may read what another
+// one writes. The emulation runs the threads one after the other, in the order it is told: a
+// program whose answer depends on that order is wrong. It starts every block with shared memory and
+// registers full of NaN, as nothing is promised there. Programs use no atomics: sums are made in a
+// fixed order, and a program gives the same bytes every time.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#include "base/host_device.h"
+#include "kernels/cuda_stream.h"
+
+namespace cdsp {
+
+/// For programs that need none.
+struct Nothing {};
+
+enum class EmulationOrder { kAscending, kDescending };
+
+/// In which order emulate_grid takes blocks and threads; for tests, per host thread.
+EmulationOrder& emulation_order();
+
+template <typename Program>
+constexpr void check_limits() {
+  static_assert(Program::kThreads >= 32 && Program::kThreads <= 1024, "threads of a block");
+  static_assert(sizeof(typename Program::Shared) <= 48 * 1024, "static shared memory of a block");
+  static_assert(std::is_trivially_copyable_v<Program>, "a kernel's argument");
+  static_assert(std::is_trivially_copyable_v<typename Program::Shared> &&
+                    std::is_trivially_copyable_v<typename Program::Registers>,
+                "no constructor runs for them on the GPU");
+}
+
+template <typename Program>
+void emulate_grid(const Program& program) {
+  check_limits<Program>();
+  constexpr int kNaNByte = 0xFF;  // all ones is a NaN in every floating type, and -1 in integers
+  const bool ascending = emulation_order() == EmulationOrder::kAscending;
+  const int64_t blocks = program.blocks();
+  const auto shared = std::make_unique<typename Program::Shared>();
+  std::vector<typename Program::Registers> registers(Program::kThreads);
+  for (int64_t turn = 0; turn < blocks; ++turn) {
+    const int64_t block = ascending ? turn : blocks - 1 - turn;
+    std::memset(shared.get(), kNaNByte, sizeof *shared);
+    std::memset(registers.data(), kNaNByte, registers.size() * sizeof registers[0]);
+    const int phases = program.phases(block);
+    for (int phase = 0; phase < phases; ++phase) {
+      for (int i = 0; i < Program::kThreads; ++i) {
+        const int thread = ascending ? i : Program::kThreads - 1 - i;
+        program.run(phase, block, thread, *shared, registers[static_cast<size_t>(thread)]);
+      }
+    }
+  }
+}
+
+/// On LibTorch's current stream of the current device; defined in the operation's *_cuda.cu
+/// (block_launch.cuh), in builds with CDSP_CUDA only.
+template <typename Program>
+void launch_grid(const Program& program);
+
+/// Runs the program where its tensors are: `device` is their get_device(), the number of a GPU or
+/// -1 for the host.
+template <typename Program>
+void run_grid(const Program& program, int64_t device) {
+  if (device < 0) return emulate_grid(program);
+#ifdef CDSP_WITH_CUDA_KERNELS
+  const OnCudaDevice guard(device);
+  launch_grid(program);
+#else
+  throw std::logic_error("this program was built without its own CUDA kernels");
+#endif
+}
+
+}  // namespace cdsp

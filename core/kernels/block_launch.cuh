@@ -1,0 +1,41 @@
+// Runs block programs (block_grid.h) on the GPU. Included by the *_cuda.cu files, each of which
+// instantiates launch_grid for its operation's programs.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include <cuda_runtime.h>
+
+#include "kernels/block_grid.h"
+
+namespace cdsp {
+
+template <typename Program>
+__global__ void __launch_bounds__(Program::kThreads) run_program(const Program program) {
+  __shared__ typename Program::Shared shared;
+  typename Program::Registers registers;
+  const int64_t block = static_cast<int64_t>(blockIdx.x);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int phases = program.phases(block);
+  for (int phase = 0; phase < phases; ++phase) {
+    if (phase > 0) __syncthreads();
+    program.run(phase, block, thread, shared, registers);
+  }
+}
+
+template <typename Program>
+void launch_grid(const Program& program) {
+  check_limits<Program>();
+  const int64_t blocks = program.blocks();
+  if (blocks == 0) return;
+  if (blocks > 2147483647) throw std::length_error("a CUDA grid of more than 2^31 - 1 blocks");
+  run_program<Program><<<static_cast<unsigned>(blocks), Program::kThreads, 0,
+                         static_cast<cudaStream_t>(current_cuda_stream())>>>(program);
+  // Errors of the launch itself; those of the run show at the next read-back, as LibTorch's do.
+  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) {
+    throw std::runtime_error(std::string("CUDA kernel launch: ") + cudaGetErrorString(error));
+  }
+}
+
+}  // namespace cdsp

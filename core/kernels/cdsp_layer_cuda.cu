@@ -1,0 +1,15 @@
+#include "kernels/block_launch.cuh"
+#include "kernels/cdsp_layer_blocks.h"
+
+namespace cdsp {
+
+template void launch_grid(const GatedHidden<float>&);
+template void launch_grid(const GatedHidden<double>&);
+template void launch_grid(const GatedHiddenBackward<float>&);
+template void launch_grid(const GatedHiddenBackward<double>&);
+template void launch_grid(const PairRows<float>&);
+template void launch_grid(const PairRows<double>&);
+template void launch_grid(const FinishExpertGradients<float>&);
+template void launch_grid(const FinishExpertGradients<double>&);
+
+}  // namespace cdsp

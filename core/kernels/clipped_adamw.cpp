@@ -1,0 +1,40 @@
+#include "kernels/clipped_adamw.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+
+#include "kernels/clipped_adamw_blocks.h"
+
+namespace cdsp {
+
+void clipped_adamw_step(const FlatAdamWState& state, const at::Tensor& gradient_in,
+                        const at::Tensor& reached, const at::Tensor& loss, double clip_norm,
+                        const at::Tensor& grad_norm) {
+  const at::Tensor gradient = gradient_in.contiguous();
+  const int64_t count = gradient.numel();
+  const int64_t device = gradient.get_device();
+  AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "clipped_adamw_step", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    SquareSums<scalar_t> sums{pointer(gradient), nullptr, count};
+    const at::Tensor squares =
+        at::empty({sums.blocks()}, gradient.options().dtype(at::kDouble).requires_grad(false));
+    sums.squares = squares.data_ptr<double>();
+    run_grid(sums, device);
+    run_grid(
+        UpdateNumbers<scalar_t>{pointer(state.value), pointer(state.first_moment),
+                                pointer(state.second_moment), pointer(grad_norm), pointer(gradient),
+                                pointer(loss), squares.data_ptr<double>(),
+                                state.rate.data_ptr<double>(), state.decay.data_ptr<double>(),
+                                state.owner.data_ptr<int32_t>(), state.spoilt.data_ptr<int32_t>(),
+                                state.updates.data_ptr<int64_t>(), reached.data_ptr<uint8_t>(),
+                                count, static_cast<int>(sums.blocks()), clip_norm},
+        device);
+    run_grid(
+        CountUpdates<scalar_t>{state.updates.data_ptr<int64_t>(), state.spoilt.data_ptr<int32_t>(),
+                               reached.data_ptr<uint8_t>(), pointer(loss), pointer(grad_norm),
+                               static_cast<int>(state.updates.numel())},
+        device);
+  });
+}
+
+}  // namespace cdsp

@@ -1,0 +1,150 @@
+// Clipping and AdamW over flat buffers (clipped_adamw.h) as block programs.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/block_grid.h"
+
+namespace cdsp {
+
+namespace clipped_adamw_block {
+inline constexpr int kThreads = 256;
+inline constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8, kClipEpsilon = 1e-6;
+
+template <typename T>
+CDSP_HOST_DEVICE bool is_finite(T x) {
+  return x - x == T(0);
+}
+}  // namespace clipped_adamw_block
+
+/// gradient [count] -> squares float64 [blocks].
+template <typename T>
+struct SquareSums {
+  static constexpr int kThreads = clipped_adamw_block::kThreads;
+  static constexpr int kEach = 4;  // numbers a thread takes
+  struct Shared {
+    double sums[kThreads];
+  };
+  using Registers = Nothing;
+
+  const T* gradient;
+  double* squares;
+  int64_t count;
+
+  int64_t blocks() const { return (count + kThreads * kEach - 1) / (kThreads * kEach); }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
+  CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
+                            Registers&) const {
+    constexpr int kGroup = 16;
+    if (phase == 0) {
+      double sum = 0;
+      for (int i = 0; i < kEach; ++i) {
+        const int64_t at = (block * kEach + i) * kThreads + thread;
+        if (at < count)
+          sum += static_cast<double>(gradient[at]) * static_cast<double>(gradient[at]);
+      }
+      shared.sums[thread] = sum;
+    } else if (phase == 1) {
+      // The first of each group adds it up in place: nobody else reads or writes that group.
+      if (thread % kGroup != 0) return;
+      for (int i = 1; i < kGroup; ++i) shared.sums[thread] += shared.sums[thread + i];
+    } else if (thread == 0) {
+      double sum = 0;
+      for (int i = 0; i < kThreads; i += kGroup) sum += shared.sums[i];
+      squares[block] = sum;
+    }
+  }
+};
+
+/// The update of all numbers; every block adds up `squares` [square_blocks] for itself.
+template <typename T>
+struct UpdateNumbers {
+  static constexpr int kThreads = clipped_adamw_block::kThreads;
+  struct Shared {
+    double sums[kThreads];
+    T factor;
+    int is_spoilt;
+  };
+  using Registers = Nothing;
+
+  T *value, *first_moment, *second_moment, *grad_norm;
+  const T *gradient, *loss;
+  const double *squares, *rate, *decay;
+  const int32_t *owner, *spoilt;
+  const int64_t* updates;
+  const uint8_t* reached;
+  int64_t count;
+  int square_blocks;
+  double clip_norm;
+
+  int64_t blocks() const { return (count + kThreads - 1) / kThreads; }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
+  CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
+                            Registers&) const {
+    using namespace clipped_adamw_block;
+    if (phase == 0) {
+      double sum = 0;
+      for (int i = thread; i < square_blocks; i += kThreads) sum += squares[i];
+      shared.sums[thread] = sum;
+      return;
+    }
+    if (phase == 1) {
+      if (thread > 0) return;
+      double sum = 0;
+      for (int i = 0; i < kThreads; ++i) sum += shared.sums[i];
+      const T norm = static_cast<T>(std::sqrt(sum));
+      shared.is_spoilt = spoilt[0] != 0 || !is_finite(loss[0] + norm) ? 1 : 0;
+      const T factor = static_cast<T>(clip_norm) / (norm + static_cast<T>(kClipEpsilon));
+      shared.factor = clip_norm > 0 && factor < T(1) ? factor : T(1);
+      if (block == 0) grad_norm[0] = norm;
+      return;
+    }
+    const int64_t at = block * kThreads + thread;
+    if (at >= count || shared.is_spoilt != 0) return;
+    const int32_t parameter = owner[at];
+    if (reached[parameter] == 0) return;
+    const double t = static_cast<double>(updates[parameter] + 1);
+    const double correction1 = 1.0 - std::pow(kBeta1, t), correction2 = 1.0 - std::pow(kBeta2, t);
+    const T g = gradient[at] * shared.factor;
+    const T m = first_moment[at] * static_cast<T>(kBeta1) + g * static_cast<T>(1.0 - kBeta1);
+    const T v = second_moment[at] * static_cast<T>(kBeta2) + g * g * static_cast<T>(1.0 - kBeta2);
+    const T denominator =
+        std::sqrt(v) / static_cast<T>(std::sqrt(correction2)) + static_cast<T>(kEpsilon);
+    first_moment[at] = m;
+    second_moment[at] = v;
+    value[at] = value[at] * static_cast<T>(1.0 - rate[parameter] * decay[parameter]) -
+                static_cast<T>(rate[parameter] / correction1) * m / denominator;
+  }
+};
+
+/// After the update, when nobody reads them any more: the counts, and whether all is still well.
+/// One block.
+template <typename T>
+struct CountUpdates {
+  static constexpr int kThreads = clipped_adamw_block::kThreads;
+  using Shared = Nothing;
+  struct Registers {
+    int is_spoilt;
+  };
+
+  int64_t* updates;
+  int32_t* spoilt;
+  const uint8_t* reached;
+  const T *loss, *grad_norm;
+  int parameters;
+
+  int64_t blocks() const { return 1; }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return 2; }
+  CDSP_HOST_DEVICE void run(int phase, int64_t, int thread, Shared&, Registers& own) const {
+    using namespace clipped_adamw_block;
+    if (phase == 0) {
+      own.is_spoilt = spoilt[0] != 0 || !is_finite(loss[0] + grad_norm[0]) ? 1 : 0;
+      return;
+    }
+    if (thread == 0) spoilt[0] = own.is_spoilt;
+    if (own.is_spoilt != 0) return;
+    for (int p = thread; p < parameters; p += kThreads) updates[p] += reached[p];
+  }
+};
+
+}  // namespace cdsp

@@ -1,0 +1,34 @@
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+
+#include "kernels/expert_grouping.h"
+#include "kernels/expert_grouping_blocks.h"
+
+namespace cdsp {
+
+ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights_in) {
+  const at::Tensor indices = indices_in.contiguous(), weights = weights_in.contiguous();
+  const int64_t tokens = indices.size(0), k = indices.size(1), experts = weights.size(1);
+  ExpertGrouping grouping;
+  grouping.chunk = rows_of_chunk(tokens * k, experts);
+  const int64_t chunks = tokens * k / grouping.chunk + experts, rows = chunks * grouping.chunk;
+  grouping.token = at::empty({rows}, indices.options());
+  grouping.weight = at::empty({rows, 1}, weights.options());
+  grouping.ownership = at::empty({experts, chunks}, weights.options());
+  at::Tensor count = at::empty({experts}, indices.options());
+  const int64_t device = indices.get_device();
+  run_grid(CountPairs{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(), tokens * k,
+                      static_cast<int>(experts)},
+           device);
+  AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "group_by_expert", [&] {
+    run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(),
+                                  weights.data_ptr<scalar_t>(), grouping.token.data_ptr<int64_t>(),
+                                  grouping.weight.data_ptr<scalar_t>(),
+                                  grouping.ownership.data_ptr<scalar_t>(), tokens, grouping.chunk,
+                                  chunks, static_cast<int>(experts), static_cast<int>(k)},
+             device);
+  });
+  return grouping;
+}
+
+}  // namespace cdsp

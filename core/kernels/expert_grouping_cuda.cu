@@ -1,0 +1,10 @@
+#include "kernels/block_launch.cuh"
+#include "kernels/expert_grouping_blocks.h"
+
+namespace cdsp {
+
+template void launch_grid(const CountPairs&);
+template void launch_grid(const PlacePairs<float>&);
+template void launch_grid(const PlacePairs<double>&);
+
+}  // namespace cdsp

@@ -1,0 +1,63 @@
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/rms_norm.h"
+#include "kernels/rms_norm_blocks.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
+                            const at::Tensor& weight_in) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor x = input.contiguous(), weight = weight_in.contiguous();
+    const int64_t d = x.size(-1), rows = x.numel() / d;
+    at::Tensor y = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rms_norm", [&] {
+      run_grid(
+          RmsNormForward<scalar_t>{x.data_ptr<scalar_t>(), weight.data_ptr<scalar_t>(),
+                                   y.data_ptr<scalar_t>(), inverse_rms.data_ptr<scalar_t>(), rows,
+                                   static_cast<int>(d), static_cast<scalar_t>(kRmsNormEpsilon)},
+          x.get_device());
+    });
+    context->save_for_backward({x, weight, inverse_rms});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
+    const at::Tensor up = upstream[0].contiguous();
+    const int64_t d = x.size(-1), rows = x.numel() / d;
+    at::Tensor d_x = at::empty_like(x), parts;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rms_norm_backward", [&] {
+      RmsNormBackward<scalar_t> program{x.data_ptr<scalar_t>(),
+                                        weight.data_ptr<scalar_t>(),
+                                        inverse_rms.data_ptr<scalar_t>(),
+                                        up.data_ptr<scalar_t>(),
+                                        d_x.data_ptr<scalar_t>(),
+                                        nullptr,
+                                        rows,
+                                        static_cast<int>(d)};
+      parts = at::empty({program.blocks(), d}, x.options());
+      program.d_weight_parts = parts.data_ptr<scalar_t>();
+      run_grid(program, x.get_device());
+    });
+    return {d_x, parts.sum(0)};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight) {
+  return RmsNormCuda::apply(x, weight);
+}
+
+}  // namespace cdsp

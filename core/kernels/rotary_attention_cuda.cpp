@@ -1,0 +1,105 @@
+#include <cmath>
+#include <string>
+#include <type_traits>
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "base/error.h"
+#include "kernels/rotary_attention.h"
+#include "kernels/rotary_attention_blocks.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// Calls body with the smallest compiled head width that holds d_head, as a type.
+template <typename Body>
+void with_head_width(int64_t d_head, const Body& body) {
+  if (d_head <= 16) return body(std::integral_constant<int, 16>());
+  if (d_head <= 32) return body(std::integral_constant<int, 32>());
+  if (d_head <= 64) return body(std::integral_constant<int, 64>());
+  if (d_head <= kWidestCudaHead) return body(std::integral_constant<int, kWidestCudaHead>());
+  throw InputError("train.engine: the CUDA kernels know heads of at most " +
+                   std::to_string(kWidestCudaHead) + " numbers, model.d_model / model.heads is " +
+                   std::to_string(d_head) + "; use reference");
+}
+
+template <typename T>
+AttentionSizes<T> sizes_of(const at::Tensor& qkv, int64_t heads, int64_t kv_heads) {
+  const int64_t d_head = qkv.size(2) / (heads + 2 * kv_heads);
+  return {qkv.size(0),
+          static_cast<int>(qkv.size(1)),
+          static_cast<int>(heads),
+          static_cast<int>(kv_heads),
+          static_cast<int>(d_head),
+          static_cast<T>(1.0 / std::sqrt(static_cast<double>(d_head)))};
+}
+
+class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_in, int64_t heads,
+                            int64_t kv_heads, const at::Tensor& complex_turns) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor qkv = qkv_in.contiguous(),
+                     turns = at::view_as_real(complex_turns).contiguous();
+    const int64_t batch = qkv.size(0), positions = qkv.size(1),
+                  d_head = qkv.size(2) / (heads + 2 * kv_heads);
+    at::Tensor mixed = at::empty({batch, positions, heads * d_head}, qkv.options());
+    at::Tensor log_sums = at::empty({batch, heads, positions}, qkv.options());
+    AT_DISPATCH_FLOATING_TYPES(qkv.scalar_type(), "rotary_attention", [&] {
+      with_head_width(d_head, [&](auto width) {
+        run_grid(
+            AttentionForward<scalar_t, decltype(width)::value>{
+                sizes_of<scalar_t>(qkv, heads, kv_heads), qkv.data_ptr<scalar_t>(),
+                turns.data_ptr<scalar_t>(), mixed.data_ptr<scalar_t>(),
+                log_sums.data_ptr<scalar_t>()},
+            qkv.get_device());
+      });
+    });
+    context->save_for_backward({qkv, turns, mixed, log_sums});
+    context->saved_data["heads"] = heads;
+    context->saved_data["kv_heads"] = kv_heads;
+    return mixed;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &qkv = saved[0], &turns = saved[1], &mixed = saved[2], &log_sums = saved[3];
+    const int64_t heads = context->saved_data["heads"].toInt(),
+                  kv_heads = context->saved_data["kv_heads"].toInt(),
+                  d_head = qkv.size(2) / (heads + 2 * kv_heads);
+    const at::Tensor up = upstream[0].contiguous();
+    at::Tensor d_qkv = at::empty_like(qkv), deltas = at::empty_like(log_sums);
+    AT_DISPATCH_FLOATING_TYPES(qkv.scalar_type(), "rotary_attention_backward", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      const auto size = sizes_of<scalar_t>(qkv, heads, kv_heads);
+      with_head_width(d_head, [&](auto width) {
+        constexpr int kHead = decltype(width)::value;
+        run_grid(
+            AttentionBackwardQueries<scalar_t, kHead>{size, pointer(qkv), pointer(turns),
+                                                      pointer(mixed), pointer(log_sums),
+                                                      pointer(up), pointer(d_qkv), pointer(deltas)},
+            qkv.get_device());
+        run_grid(AttentionBackwardKeys<scalar_t, kHead>{size, pointer(qkv), pointer(turns),
+                                                        pointer(log_sums), pointer(up),
+                                                        pointer(deltas), pointer(d_qkv)},
+                 qkv.get_device());
+      });
+    });
+    return {d_qkv, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor rotary_attention_cuda(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
+                                 const at::Tensor& turns) {
+  return RotaryAttentionCuda::apply(qkv, heads, kv_heads, turns);
+}
+
+}  // namespace cdsp

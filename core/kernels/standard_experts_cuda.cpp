@@ -1,0 +1,106 @@
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/cdsp_layer_blocks.h"
+#include "kernels/matrix_product.h"
+#include "kernels/standard_experts.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// The experts' hidden units side by side are the columns of a CDSP layer in which expert i has
+/// selected its own f and every gate is 1: between the products stand the same programs.
+struct OwnColumns {
+  at::Tensor mask;  // [N, N * f]
+  at::Tensor gate;  // [N]
+
+  OwnColumns(int64_t experts, int64_t width, const at::TensorOptions& options)
+      : mask(at::eye(experts, options)
+                 .unsqueeze(2)
+                 .expand({experts, experts, width})
+                 .reshape({experts, experts * width})),
+        gate(at::ones({experts}, options)) {}
+
+  template <typename T>
+  GateTables<T> tables(const at::Tensor& indices, const at::Tensor& weights) const {
+    return {indices.data_ptr<int64_t>(),
+            weights.data_ptr<T>(),
+            gate.data_ptr<T>(),
+            mask.data_ptr<T>(),
+            static_cast<int>(mask.size(0)),
+            static_cast<int>(indices.size(1)),
+            static_cast<int>(mask.size(1))};
+  }
+};
+
+class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
+                            const at::Tensor& weights_in, const at::Tensor& indices_in,
+                            const at::Tensor& w1, const at::Tensor& b1, const at::Tensor& w2,
+                            const at::Tensor& b2, int64_t precision_in) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
+                     indices = indices_in.contiguous();
+    const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
+    const auto precision = static_cast<Precision>(precision_in);
+    const at::Tensor z =
+        matrix_product(x, w1.reshape({experts * width, d}).t(), precision).add_(b1.reshape({-1}));
+    at::Tensor hidden = at::empty_like(z);
+    const OwnColumns columns(experts, width, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
+      run_grid(
+          GatedHidden<scalar_t>{columns.tables<scalar_t>(indices, weights), z.data_ptr<scalar_t>(),
+                                hidden.data_ptr<scalar_t>(), x.size(0)},
+          x.get_device());
+    });
+    const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
+    context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
+    context->saved_data["precision"] = precision_in;
+    return at::addmm(matrix_product(hidden, w2_rows, precision), weights, b2);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &w1 = saved[3],
+                     &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7];
+    const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
+    const at::Tensor e = upstream[0].contiguous();
+    const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
+    const at::Tensor d_hidden = matrix_product(e, w2_rows.t(), precision);
+    at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
+               unused = at::empty_like(weights);
+    const OwnColumns columns(experts, width, x.options());
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
+      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+      run_grid(GatedHiddenBackward<scalar_t>{columns.tables<scalar_t>(indices, weights), pointer(z),
+                                             pointer(d_hidden), pointer(d_z), pointer(d_weights),
+                                             pointer(unused), x.size(0)},
+               x.get_device());
+    });
+    return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
+            at::addmm(d_weights, e, b2.t()),
+            at::Tensor(),
+            matrix_product(d_z.t(), x, precision).view({experts, width, d}),
+            d_z.sum(0).view({experts, width}),
+            matrix_product(hidden.t(), e, precision).view({experts, width, d}).permute({0, 2, 1}),
+            at::mm(weights.t(), e),
+            at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor standard_experts_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
+                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
+                                 Precision precision) {
+  return StandardExpertsCuda::apply(x, routing.weights, routing.indices, w1, b1, w2, b2,
+                                    static_cast<int64_t>(precision));
+}
+
+}  // namespace cdsp

@@ -1,0 +1,184 @@
+#include "train/device_step.h"
+
+#include <algorithm>
+
+#include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
+
+#include "base/error.h"
+#include "conflict/lagged_signal.h"
+#include "train/flat_gradient.h"
+#include "train/metric_vector.h"
+#include "train/metrics.h"
+#include "train/objective.h"
+
+namespace cdsp {
+namespace {
+
+/// Rows of the log: read in one piece when a row of metrics.csv is due, or when it is full.
+constexpr int64_t kLogRows = 512;
+
+bool is_task_embedding(const std::string& name) {
+  const std::string suffix = ".task_embedding.weight";
+  return name.size() >= suffix.size() &&
+         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+}  // namespace
+
+StepForm resolve_step(StepForm choice, at::Device device) {
+  const bool can_capture = device.is_cuda() && StepGraph::is_available();
+  if (choice == StepForm::kAuto) return can_capture ? StepForm::kGraph : StepForm::kEager;
+  if (choice == StepForm::kGraph && !can_capture) {
+    throw InputError(
+        "train.step: graph needs a GPU and a program built with its own CUDA kernels (preset "
+        "cuda); use auto, eager or device");
+  }
+  if (choice == StepForm::kDevice && device.is_cuda() && !StepGraph::is_available()) {
+    throw InputError(
+        "train.step: device needs a program built with its own CUDA kernels (preset cuda) on " +
+        device.str() + "; use auto or eager");
+  }
+  return choice;
+}
+
+DeviceStep::DeviceStep(const Config& config, const DeviceSplit& split, const Network& network,
+                       const DeviceStepState& state, const std::vector<int64_t>& updates,
+                       bool capture)
+    : config_(config), split_(split), network_(network), state_(state), capture_(capture) {
+  const auto& all = network.parameters().all();
+  std::vector<int32_t> owner;
+  std::vector<double> rate, decay;
+  std::vector<int64_t> told_only;
+  for (const Parameter& parameter : all) {
+    const bool is_topology = parameter.group == ParameterGroup::kTopology;
+    owner.insert(owner.end(), static_cast<size_t>(parameter.value.numel()),
+                 static_cast<int32_t>(rate.size()));
+    rate.push_back(is_topology ? config.optimizer.topology_lr : config.optimizer.lr);
+    decay.push_back(is_topology ? 0.0 : config.optimizer.weight_decay);
+    told_only.push_back(is_task_embedding(parameter.name) ? 1 : 0);
+  }
+  const at::Device device = network.device();
+  adamw_.value = network.parameters().flat();
+  adamw_.first_moment = state_.first_moment;
+  adamw_.second_moment = state_.second_moment;
+  adamw_.owner = at::tensor(owner, at::kInt).to(device);
+  adamw_.updates = at::tensor(updates, at::kLong).to(device);
+  adamw_.rate = at::tensor(rate, at::kDouble).to(device);
+  adamw_.decay = at::tensor(decay, at::kDouble).to(device);
+  adamw_.spoilt = at::zeros({1}, at::TensorOptions().dtype(at::kInt).device(device));
+  always_ = at::tensor(told_only, at::kLong).eq(0).to(at::kByte).to(device);
+
+  for (const at::Tensor& lagged : state_.lagged) {
+    games_.emplace_back(config.conflict.gradient);
+    games_.back().restore(lagged);
+  }
+  counters_ =
+      at::zeros({step_counter::kCounters}, at::TensorOptions().dtype(at::kLong).device(device));
+  log_ = at::zeros({kLogRows, metric_slot::kScalars + state_.epoch_sums.numel()},
+                   state_.epoch_sums.options());
+}
+
+void DeviceStep::begin_epoch(const std::vector<int64_t>& order) {
+  const at::Tensor on_host = at::tensor(order, at::kLong);
+  if (order_.defined()) {
+    order_.copy_(on_host);  // in place: a graph has captured where it lies
+  } else {
+    order_ = on_host.to(network_.device());
+  }
+}
+
+void DeviceStep::run(int64_t step, int64_t begin, int64_t count) {
+  const std::vector<int64_t> wanted = {step, begin, logged_};
+  if (expected_ != wanted) counters_.copy_(at::tensor(wanted, at::kLong));
+  if (capture_) {
+    run_captured(count);
+  } else {
+    enqueue(count);
+  }
+  ++logged_;
+  expected_ = {step + 1, begin + count, logged_};
+}
+
+void DeviceStep::run_captured(int64_t count) {
+  const auto found = std::find_if(graphs_.begin(), graphs_.end(),
+                                  [count](const auto& graph) { return graph->batch() == count; });
+  const bool is_new = found == graphs_.end();
+  if (is_new) graphs_.push_back(std::make_unique<StepGraph>(count, log_.get_device()));
+  StepGraph& graph = is_new ? *graphs_.back() : **found;
+  const bool was_well = graph.trouble().empty();
+  graph.run([this, count] { enqueue(count); });
+  if (was_well && !graph.trouble().empty()) {
+    spdlog::warn(
+        "steps of {} images could not be captured as a CUDA graph and are made call by "
+        "call from here on: {}",
+        count, graph.trouble());
+  }
+}
+
+void DeviceStep::enqueue(int64_t count) {
+  const int64_t num_tasks = network_.input_shape().tasks;
+  const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
+                                             network_.dtype(), config_.router, config_.seed);
+  ForwardRequest request;
+  request.conflict_sites = !games_.empty();
+  request.router_probabilities = games_.empty() && config_.balance.kind == BalanceKind::kSwitch;
+  const ForwardResult forward = network_.forward(made.batch.images, made.tasks, request);
+
+  std::vector<at::Tensor> conflicts;
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    conflicts.push_back(games_[layer].conflict(forward.sites[layer]));
+    state_.epoch_conflict[layer] += conflicts.back();
+  }
+  const Objective terms = objective(config_, forward, made.batch.labels, conflicts);
+  const FlatGradient gradient = differentiate(network_.parameters(), terms.total);
+
+  // Before the update: the measures are of the parameters that this step's loss saw.
+  const at::Tensor grad_norm = at::zeros({1}, gradient.flat.options());
+  const StepVector metrics = metric_vector(terms, grad_norm, forward, made.batch, num_tasks);
+  clipped_adamw_step(adamw_, gradient.flat, reached_now(gradient.reached, made.told),
+                     terms.total.detach(), config_.optimizer.clip_norm, grad_norm);
+  metrics.whole.narrow(0, metric_slot::kGradNorm, 1).copy_(grad_norm);
+  log_.index_copy_(0, counters_.narrow(0, step_counter::kLogRow, 1), metrics.whole.unsqueeze(0));
+  state_.epoch_sums += metrics.task_sums;
+
+  for (size_t layer = 0; layer < games_.size(); ++layer) {
+    const ConflictSite& site = forward.sites[layer];
+    write_lagged_signal(*site.gradients, site.mask, site.active, config_.conflict.gradient,
+                        state_.lagged[layer]);
+  }
+  counters_.add_(1);
+  counters_.narrow(0, step_counter::kBegin, 1).add_(count - 1);
+}
+
+at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::Tensor& told) {
+  // The same in every step, so uploaded in the first one only: a capture may not.
+  if (!reached_.defined() || reached != reached_on_host_) {
+    std::vector<int64_t> flags(reached.begin(), reached.end());
+    reached_ = at::tensor(flags, at::kLong).to(at::kByte).to(network_.device());
+    reached_on_host_ = reached;
+  }
+  // With the task withheld from the whole batch no loss reaches the embeddings, which then must not
+  // move.
+  return reached_ * at::maximum(always_, told.amax());
+}
+
+at::Tensor DeviceStep::take_log() {
+  const at::Tensor rows = log_.narrow(0, 0, logged_)
+                              .to(at::kCPU, at::kDouble,
+                                  /*non_blocking=*/false, /*copy=*/true);
+  logged_ = 0;
+  return rows;
+}
+
+std::vector<int64_t> DeviceStep::updates() const {
+  const at::Tensor host = adamw_.updates.to(at::kCPU);
+  return {host.data_ptr<int64_t>(), host.data_ptr<int64_t>() + host.numel()};
+}
+
+bool DeviceStep::is_captured() const {
+  return std::any_of(graphs_.begin(), graphs_.end(),
+                     [](const auto& graph) { return graph->is_captured(); });
+}
+
+}  // namespace cdsp

@@ -1,0 +1,43 @@
+#include "train/own_stream.h"
+
+#ifdef CDSP_WITH_CUDA_KERNELS
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace cdsp {
+
+#ifdef CDSP_WITH_CUDA_KERNELS
+
+struct OwnStream::Stream {
+  c10::cuda::CUDAStream stream;
+};
+
+struct OwnStream::Use::Guard {
+  c10::cuda::CUDAStreamGuard guard;
+};
+
+OwnStream::OwnStream(c10::Device device) {
+  if (!device.is_cuda()) return;
+  stream_ = std::make_unique<Stream>(
+      Stream{c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())});
+}
+
+OwnStream::Use::Use(const OwnStream& stream) {
+  if (stream.stream_) guard_.reset(new Guard{c10::cuda::CUDAStreamGuard(stream.stream_->stream)});
+}
+
+#else
+
+struct OwnStream::Stream {};
+struct OwnStream::Use::Guard {};
+
+OwnStream::OwnStream(c10::Device) {}
+OwnStream::Use::Use(const OwnStream&) {}
+
+#endif
+
+OwnStream::~OwnStream() = default;
+OwnStream::Use::~Use() = default;
+
+}  // namespace cdsp

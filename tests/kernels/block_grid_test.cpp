@@ -1,0 +1,159 @@
+// The emulation of a GPU's grid: what it would catch, and that it finds nothing in the kernels.
+#include "kernels/block_grid.h"
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "kernels/causal_attention.h"
+#include "kernels/cdsp_layer.h"
+#include "kernels/clipped_adamw.h"
+#include "kernels/expert_grouping.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rotary.h"
+#include "kernels/rotary_attention.h"
+#include "support/catch.h"
+#include "support/closeness.h"
+#include "support/draw.h"
+#include "support/finite_differences.h"
+
+using namespace cdsp;
+using namespace cdsp::test;
+
+namespace {
+
+/// Sums the block's numbers; `is_right` says whether a barrier stands where one must.
+struct SumOfBlock {
+  static constexpr int kThreads = 32;
+  struct Shared {
+    double part[kThreads];
+  };
+  using Registers = Nothing;
+
+  const double* numbers;
+  double* sums;
+  bool is_right;
+
+  int64_t blocks() const { return 3; }
+  int phases(int64_t) const { return is_right ? 2 : 1; }
+  void run(int phase, int64_t block, int thread, Shared& shared, Registers&) const {
+    if (phase == 0) shared.part[thread] = numbers[block * kThreads + thread];
+    const bool is_last_phase = phase == phases(block) - 1;
+    if (thread != 0 || !is_last_phase) return;
+    sums[block] = 0;
+    for (const double part : shared.part) sums[block] += part;
+  }
+};
+
+class DescendingOrder {
+ public:
+  DescendingOrder() { emulation_order() = EmulationOrder::kDescending; }
+  ~DescendingOrder() { emulation_order() = EmulationOrder::kAscending; }
+  DescendingOrder(const DescendingOrder&) = delete;
+  DescendingOrder& operator=(const DescendingOrder&) = delete;
+};
+
+using Tensors = std::vector<at::Tensor>;
+
+/// The answers of `work` with blocks and threads taken forwards, and that they are the same bytes
+/// when taken backwards: no thread reads what another one writes without a barrier between them.
+void check_order_does_not_matter(const std::function<Tensors()>& work) {
+  const Tensors forwards = work();
+  Tensors backwards;
+  {
+    const DescendingOrder order;
+    backwards = work();
+  }
+  REQUIRE(forwards.size() == backwards.size());
+  for (size_t i = 0; i < forwards.size(); ++i) {
+    INFO("answer " << i);
+    CHECK(at::isfinite(forwards[i].to(at::kDouble)).all().item<bool>());
+    CHECK(same_bytes(forwards[i], backwards[i]));
+  }
+}
+
+at::Tensor input(const at::Tensor& values) { return values.clone().set_requires_grad(true); }
+
+}  // namespace
+
+TEST_CASE("the emulation tells a program without its barrier from a right one") {
+  Draw draw(1);
+  const at::Tensor numbers = draw.normal({3, 32});
+  const auto sums = [&](bool is_right) {
+    at::Tensor result = at::zeros({3}, at::kDouble);
+    emulate_grid(SumOfBlock{numbers.data_ptr<double>(), result.data_ptr<double>(), is_right});
+    return result;
+  };
+  CHECK(relative_error(sums(true), numbers.sum(1)) < 1e-14);
+  // Without the barrier the first thread finds shared memory that nobody has written: NaN.
+  CHECK(at::isnan(sums(false)).all().item<bool>());
+  const DescendingOrder order;
+  CHECK(relative_error(sums(true), numbers.sum(1)) < 1e-14);
+  CHECK(relative_error(sums(false), numbers.sum(1)) < 1e-14);
+}
+
+TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
+  const at::ScalarType dtype = GENERATE(at::kFloat, at::kDouble);
+  Draw draw(2);
+  SECTION("RMSNorm") {
+    const at::Tensor x = draw.normal({75, 19}).to(dtype), w = draw.normal({19}).to(dtype),
+                     e = draw.normal({75, 19}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const at::Tensor a = input(x), b = input(w), y = rms_norm(a, b, Engine::kEmulated);
+      const auto g = gradients_of((y * e).sum(), {a, b});
+      return {y.detach(), g[0], g[1]};
+    });
+  }
+  SECTION("attention over more positions than a tile") {
+    const at::Tensor qkv = draw.normal({2, 150, 8 * 6}).to(dtype),
+                     e = draw.normal({2, 150, 4 * 6}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const at::Tensor a = input(qkv);
+      const at::Tensor y = rotary_attention(a, 4, 2, rotary_turns(150, 6, qkv),
+                                            causal_mask(150, at::kCPU), Engine::kEmulated);
+      return {y.detach(), gradients_of((y * e).sum(), {a})[0]};
+    });
+  }
+  SECTION("the router and the CDSP layer") {
+    const at::Tensor x = draw.normal({90, 7}).to(dtype), u = draw.normal({7, 22}).to(dtype),
+                     v = draw.normal({22, 7}).to(dtype), gate = draw.uniform({5}, 0.1, 1).to(dtype),
+                     logits = draw.normal({90, 5}).to(dtype), e = draw.normal({90, 7}).to(dtype);
+    const at::Tensor mask = mask_of(draw.subsets(5, 22, 9), 22).to(dtype);
+    const int64_t k = GENERATE(1, 2, 5);
+    check_order_does_not_matter([&]() -> Tensors {
+      const Tensors leaves = {input(x), input(logits), input(u), input(v), input(gate)};
+      const auto by_expert = std::make_shared<ExpertGradients>();
+      const Routing routing = route_top_k(leaves[1], k, false, Engine::kEmulated);
+      const at::Tensor y = cdsp_layer(leaves[0], routing, leaves[2], leaves[3], leaves[4], mask,
+                                      by_expert, Engine::kEmulated);
+      Tensors answers = gradients_of((y * e).sum(), leaves);
+      answers.insert(answers.end(), {y.detach(), routing.indices, routing.weights.detach(),
+                                     by_expert->u, by_expert->v});
+      return answers;
+    });
+  }
+  SECTION("clipping and AdamW") {
+    const at::Tensor value = draw.normal({3000}).to(dtype), g = draw.normal({3000}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const auto zeros = [](at::IntArrayRef size, at::ScalarType type) {
+        return at::zeros(size, type);
+      };
+      const FlatAdamWState state{value.clone(),
+                                 zeros({3000}, dtype),
+                                 zeros({3000}, dtype),
+                                 at::arange(3000).div(1000, "floor").to(at::kInt),
+                                 zeros({3}, at::kLong),
+                                 at::full({3}, 0.01, at::kDouble),
+                                 at::full({3}, 0.1, at::kDouble),
+                                 zeros({1}, at::kInt)};
+      const at::Tensor norm = zeros({1}, dtype);
+      for (int step = 0; step < 2; ++step) {
+        clipped_adamw_step(state, g, at::ones({3}, at::kByte), zeros({}, dtype), 1.0, norm);
+      }
+      return {state.value, state.first_moment, state.second_moment, state.updates, norm};
+    });
+  }
+}

@@ -1,0 +1,138 @@
+// The kernels on a GPU against their own source run by the host. Skipped where no GPU is.
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "kernels/causal_attention.h"
+#include "kernels/cdsp_layer.h"
+#include "kernels/clipped_adamw.h"
+#include "kernels/expert_grouping.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rotary.h"
+#include "kernels/rotary_attention.h"
+#include "kernels/standard_experts.h"
+#include "support/catch.h"
+#include "support/closeness.h"
+#include "support/draw.h"
+#include "support/finite_differences.h"
+#include "support/gpu.h"
+
+using namespace cdsp;
+using namespace cdsp::test;
+
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+struct Place {
+  at::Device device;
+  Engine engine;
+  at::ScalarType dtype;
+
+  at::Tensor value(const at::Tensor& values) const { return values.to(device, dtype); }
+  at::Tensor input(const at::Tensor& values) const {
+    return value(values).clone().set_requires_grad(true);
+  }
+};
+
+/// `work` on the GPU and emulated; float64 to 1e-12, float32 to 2e-5, and the same bytes twice.
+void check_on_gpu(const std::function<Tensors(const Place&)>& work) {
+  const at::Device gpu(at::kCUDA, 0);
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    INFO(at::toString(dtype));
+    const Tensors expected = work({at::kCPU, Engine::kEmulated, dtype});
+    const Tensors found = work({gpu, Engine::kFused, dtype});
+    const Tensors again = work({gpu, Engine::kFused, dtype});
+    REQUIRE(found.size() == expected.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      INFO("answer " << i);
+      const at::Tensor on_host = found[i].to(at::kCPU);
+      CHECK(relative_error(on_host.to(at::kDouble), expected[i].to(at::kDouble)) <
+            (dtype == at::kDouble ? 1e-12 : 2e-5));
+      CHECK(same_bytes(on_host, again[i].to(at::kCPU)));
+    }
+  }
+}
+
+Tensors with_gradients(const at::Tensor& y, const at::Tensor& upstream, const Tensors& inputs) {
+  Tensors answers = gradients_of((y * upstream).sum(), inputs);
+  answers.push_back(y.detach());
+  return answers;
+}
+
+}  // namespace
+
+TEST_CASE("on a GPU RMSNorm and attention give what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(1);
+  const at::Tensor x = draw.normal({300, 64}), w = draw.normal({64}), e = draw.normal({300, 64});
+  check_on_gpu([&](const Place& p) {
+    const Tensors in = {p.input(x), p.input(w)};
+    return with_gradients(rms_norm(in[0], in[1], p.engine), p.value(e), in);
+  });
+  for (const int64_t positions : {1, 49, 130}) {
+    for (const int64_t width : {6, 16, 40}) {
+      const at::Tensor qkv = draw.normal({3, positions, 8 * width}),
+                       up = draw.normal({3, positions, 4 * width});
+      check_on_gpu([&](const Place& p) {
+        const Tensors in = {p.input(qkv)};
+        return with_gradients(rotary_attention(in[0], 4, 2, rotary_turns(positions, width, in[0]),
+                                               causal_mask(positions, p.device), p.engine),
+                              p.value(up), in);
+      });
+    }
+  }
+}
+
+TEST_CASE("on a GPU the router and the experts give what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(2);
+  for (const int64_t k : {1, 2, 8}) {
+    const at::Tensor x = draw.normal({700, 16}), logits = draw.normal({700, 8}),
+                     e = draw.normal({700, 16}), gate = draw.uniform({8}, 0.1, 1.0),
+                     u = draw.normal({16, 40}), v = draw.normal({40, 16});
+    const at::Tensor mask = mask_of(draw.subsets(8, 40, 14), 40);
+    check_on_gpu([&](const Place& p) {
+      const Tensors in = {p.input(x), p.input(logits), p.input(u), p.input(v), p.input(gate)};
+      const auto by_expert = std::make_shared<ExpertGradients>();
+      const Routing routing = route_top_k(in[1], k, false, p.engine);
+      Tensors answers = with_gradients(
+          cdsp_layer(in[0], routing, in[2], in[3], in[4], p.value(mask), by_expert, p.engine),
+          p.value(e), in);
+      answers.insert(answers.end(), {routing.indices, by_expert->u, by_expert->v});
+      return answers;
+    });
+    const at::Tensor w1 = draw.normal({8, 5, 16}), b1 = draw.normal({8, 5}),
+                     w2 = draw.normal({8, 16, 5}), b2 = draw.normal({8, 16});
+    check_on_gpu([&](const Place& p) {
+      const Tensors in = {p.input(x),  p.input(logits), p.input(w1),
+                          p.input(b1), p.input(w2),     p.input(b2)};
+      const Routing routing = route_top_k(in[1], k, false, p.engine);
+      return with_gradients(standard_experts(in[0], routing, in[2], in[3], in[4], in[5], p.engine),
+                            p.value(e), in);
+    });
+  }
+}
+
+TEST_CASE("on a GPU clipping and AdamW give what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(3);
+  const at::Tensor value = draw.normal({34000}), gradient = draw.normal({34000});
+  check_on_gpu([&](const Place& p) {
+    const auto filled = [&p](at::IntArrayRef size, double with, at::ScalarType type) {
+      return at::full(size, with, at::TensorOptions().dtype(type).device(p.device));
+    };
+    const FlatAdamWState state{p.value(value).clone(),        filled({34000}, 0, p.dtype),
+                               filled({34000}, 0, p.dtype),   filled({34000}, 1, at::kInt),
+                               filled({3}, 0, at::kLong),     filled({3}, 0.01, at::kDouble),
+                               filled({3}, 0.1, at::kDouble), filled({1}, 0, at::kInt)};
+    const at::Tensor norm = filled({1}, 0, p.dtype);
+    for (int step = 0; step < 3; ++step) {
+      clipped_adamw_step(state, p.value(gradient), filled({3}, 1, at::kByte),
+                         filled({}, 0.5, p.dtype), 1.0, norm);
+    }
+    return Tensors{state.value, state.first_moment, state.second_moment, state.updates, norm};
+  });
+}
