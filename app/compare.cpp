@@ -23,6 +23,8 @@
 #include "experiment/run_turns.h"
 #include "report/ablation_table.h"
 #include "report/comparison_table.h"
+#include "report/data/claims_data.h"
+#include "report/html_report.h"
 #include "report/routing_heatmap_svg.h"
 #include "report/run_table.h"
 #include "train/runtime.h"
@@ -146,6 +148,11 @@ std::string advice_on_arms(const Comparison& comparison, const CompareArguments&
   return text + "these runs are used again by\n  " + command_text(words) + "\n";
 }
 
+/// The claims as a table; of one seed, which judges nothing, none.
+std::string verdicts_text(const fs::path& claims, size_t seeds) {
+  return seeds > 1 ? "\n" + claims_text(page::read_claims(claims)) + "\n" : "";
+}
+
 int compare_baselines(const CompareArguments& arguments, const GlobalOptions& global) {
   auto options = shared_options<CompareOptions>(arguments);
   options.suite = arguments.suite;
@@ -168,6 +175,7 @@ int compare_baselines(const CompareArguments& arguments, const GlobalOptions& gl
   } else {
     print_result(comparison_text(*comparison) + "\n" +
                  comparison_heatmap_text(*comparison, result_terminal()) +
+                 verdicts_text(options.out / "claims.json", options.seeds.size()) +
                  advice_on_arms(*comparison, arguments, global) +
                  closing_lines(files, options.out, global));
   }

@@ -15,7 +15,7 @@ at::Tensor gramian_cosines(const ExpertGradients& gradients, const at::Tensor& m
     column_norm2 += of_v.column_norm2;
   }
   const at::Tensor norm =
-      at::mm(column_norm2, mask.t()).sqrt();  // [i, j]: ||g_i|| over S_i and S_j
+      norms_on_selections(column_norm2, mask, engine).sqrt();  // [i, j]: ||g_i|| over S_i and S_j
   const at::Tensor cosine =
       dot / ((norm + kGradientNormEpsilon) * (norm.t() + kGradientNormEpsilon));
   const at::Tensor meets = at::mm(mask, mask.t()).gt(0);

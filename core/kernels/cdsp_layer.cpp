@@ -25,7 +25,7 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
     const at::Tensor column_gate = at::mm(weights * gate, mask);
     at::Tensor y = at::mm(hidden * column_gate, v);
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z, hidden, column_gate});
-    context->saved_data["sink"] = c10::IValue::make_capsule(sink);
+    keep_sink(*context, sink);
     return y;
   }
 
@@ -51,9 +51,7 @@ class CdspLayer : public torch::autograd::Function<CdspLayer> {
         weighted_outer_sums(grouping, x, d_z_ungated).mul_(gated_mask.unsqueeze(1));
     const at::Tensor g_v = weighted_outer_sums(grouping, hidden, e).mul_(gated_mask.unsqueeze(2));
 
-    const auto capsule = context->saved_data["sink"].toCapsule();
-    const auto& target = static_cast<GradientSink*>(capsule.get())->target;
-    if (target) *target = {g_u, g_v};
+    hand_over(*context, {g_u, g_v});
 
     return {d_x,        d_weights, at::Tensor(), g_u.sum(0),
             g_v.sum(0), d_gate,    at::Tensor(), at::Tensor()};

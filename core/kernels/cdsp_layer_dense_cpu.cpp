@@ -201,7 +201,7 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
       });
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
-    context->saved_data["sink"] = c10::IValue::make_capsule(sink);
+    keep_sink(*context, sink);
     return y;
   }
 
@@ -250,9 +250,7 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
       sum_shares<scalar_t>(shape.tiles(), shape.experts, pointer(gate_parts), pointer(d_gate));
     });
 
-    const auto capsule = context->saved_data["sink"].toCapsule();
-    const auto& target = static_cast<GradientSink*>(capsule.get())->target;
-    if (target) *target = {g_u, g_v};
+    hand_over(*context, {g_u, g_v});
     return {up,  d_x,    d_weights,    at::Tensor(), d_u,
             d_v, d_gate, at::Tensor(), at::Tensor(), at::Tensor()};
   }

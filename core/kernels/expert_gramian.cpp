@@ -62,6 +62,22 @@ ExpertGramian expert_gramian_cpu(const at::Tensor& gradient_in, bool by_column) 
   return result;
 }
 
+at::Tensor norms_on_selections_cpu(const at::Tensor& column_norm2, const at::Tensor& mask) {
+  const int64_t experts = column_norm2.size(0), columns = column_norm2.size(1);
+  at::Tensor norms = at::empty({experts, experts}, column_norm2.options());
+  AT_DISPATCH_FLOATING_TYPES(column_norm2.scalar_type(), "norms_on_selections", [&] {
+    const scalar_t *norm2 = column_norm2.data_ptr<scalar_t>(), *m = mask.data_ptr<scalar_t>();
+    scalar_t* to = norms.data_ptr<scalar_t>();
+    for_each_piece(experts, [&](int64_t i) {
+      for (int64_t j = 0; j < experts; ++j) {
+        to[i * experts + j] =
+            simd_loops<scalar_t>().dot(columns, norm2 + i * columns, m + j * columns);
+      }
+    });
+  });
+  return norms;
+}
+
 }  // namespace
 
 ExpertGramian expert_gramian(const at::Tensor& gradient, int64_t physical_dimension,
@@ -70,6 +86,13 @@ ExpertGramian expert_gramian(const at::Tensor& gradient, int64_t physical_dimens
     return expert_gramian_cpu(gradient, physical_dimension == 2);
   const at::Tensor flat = gradient.reshape({gradient.size(0), -1});
   return {at::mm(flat, flat.t()), gradient.square().sum(physical_dimension == 1 ? 2 : 1)};
+}
+
+at::Tensor norms_on_selections(const at::Tensor& column_norm2, const at::Tensor& mask,
+                               Engine engine) {
+  if (engine == Engine::kFused && column_norm2.device().is_cpu())
+    return norms_on_selections_cpu(column_norm2.contiguous(), mask.contiguous());
+  return at::mm(column_norm2, mask.t());
 }
 
 }  // namespace cdsp

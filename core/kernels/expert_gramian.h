@@ -18,4 +18,10 @@ struct ExpertGramian {
 ExpertGramian expert_gramian(const at::Tensor& gradient, int64_t physical_dimension,
                              Engine engine = Engine::kReference);
 
+/// norm2_ij = sum over the dimensions c of S_j of column_norm2_ic: ||g_i||^2 on S_i and S_j [N, N].
+/// mask [N, D] of the same dtype. Fused: added in an order of its own, where a library's product
+/// may cut the sum by the number of threads.
+at::Tensor norms_on_selections(const at::Tensor& column_norm2, const at::Tensor& mask,
+                               Engine engine = Engine::kReference);
+
 }  // namespace cdsp

@@ -110,6 +110,13 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
   CHECK(both.at("runs")[0] == json.at("runs")[0]);
   CHECK(both.at("arms").at("cdsp").at("measures").at("test_loss").at("std").is_number());
 
+  // Over several seeds the terminal has the claims; one seed judges none of them.
+  two_seeds.pop_back();
+  const auto shown = run_program_in(inside, two_seeds);
+  CHECK_THAT(shown.output, ContainsSubstring("C1  Told the task") && ContainsSubstring("needed") &&
+                               ContainsSubstring("inconclusive"));
+  CHECK_THAT(run_program_in(inside, compare).output, !ContainsSubstring("C1  Told the task"));
+
   // Runs of another config are neither used nor overwritten.
   auto changed = compare;
   changed.insert(changed.end(), {"--set", "optimizer.lr=0.001"});

@@ -46,7 +46,10 @@ TEST_CASE("a mismatch names what differs and both values", "[experiment]") {
   const auto mismatch = [&](const Config& found) {
     return mismatch_of_run(found, record, config, "data").value_or("");
   };
-  CHECK(mismatch(config).empty());  // a run.json without the newer fields
+  // A run.json without the newer fields is of version 1.
+  CHECK_THAT(mismatch(config), ContainsSubstring("with results_version: 1, this program's"));
+  record.results_version = kResultsVersion;
+  CHECK(mismatch(config).empty());
   CHECK_FALSE(mismatch_of_run(config, std::nullopt, config, "data"));
   record.config_fingerprint = config_fingerprint(config);
   CHECK(mismatch(config).empty());

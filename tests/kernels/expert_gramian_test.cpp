@@ -1,6 +1,9 @@
 // Inner products between experts' gradients: both engines against plain sums.
 #include "kernels/expert_gramian.h"
 
+#include <utility>
+#include <vector>
+
 #include <ATen/ATen.h>
 
 #include "support/catch.h"
@@ -29,6 +32,22 @@ TEST_CASE("the Gramian of experts' gradients, and their norms a physical dimensi
         CHECK(relative_error(found.column_norm2, gradient.square().sum(dimension == 1 ? 2 : 1)) <
               n.tolerance);
       }
+    }
+  }
+}
+
+TEST_CASE("the norms of experts' gradients on each other's dimensions") {
+  Draw draw(2);
+  for (const auto& [experts, columns] :
+       std::vector<std::pair<int64_t, int64_t>>{{8, 256}, {1, 5}, {5, 7}, {64, 2048}}) {
+    const at::Tensor norm2 = draw.uniform({experts, columns}, 0.0, 2.0);
+    const at::Tensor mask = draw.uniform({experts, columns}, 0.0, 1.0).gt(0.6).to(at::kDouble);
+    mask[0].zero_();
+    const at::Tensor expected = (norm2.unsqueeze(1) * mask.unsqueeze(0)).sum(2);
+    for (const Numerics& n : all_numerics()) {
+      INFO(experts << " experts, " << columns << " columns, " << n.name);
+      const at::Tensor found = norms_on_selections(norm2.to(n.dtype), mask.to(n.dtype), n.engine);
+      CHECK(relative_error(found, expected) < n.tolerance);
     }
   }
 }
