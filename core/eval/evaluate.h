@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "eval/evaluation.h"
@@ -9,6 +10,32 @@
 #include "train/device_split.h"
 
 namespace cdsp {
+
+/// An evaluation that its caller takes forward batch by batch. On a GPU only results() waits.
+class Evaluator {
+ public:
+  /// The references must outlive this. Every task must have at least one image.
+  Evaluator(const Network& network, const DeviceSplit& split, std::vector<Protocol> protocols,
+            int64_t batch_size);
+  ~Evaluator();
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
+
+  /// The next batch, under every protocol. False if there was none left.
+  bool advance();
+  /// Once advance() has returned false: an evaluation a protocol.
+  std::vector<Evaluation> results() const;
+
+ private:
+  struct Sums;
+  const Network& network_;
+  const DeviceSplit& split_;
+  const std::vector<Protocol> protocols_;
+  const int64_t batch_size_;
+  std::vector<Sums> sums_;  // one a protocol
+  int64_t begin_ = 0;       // of the next batch
+  int64_t positions_ = 0, top_k_ = 0;
+};
 
 /// Evaluates all images of `split`; `keep_going` is asked between batches and stops the work by
 /// returning false (WorkError). Every task must have at least one image.

@@ -4,7 +4,6 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "eval/evaluate.h"
 #include "eval/routing_measures.h"
 #include "experiment/run_files.h"
 #include "model/weights.h"
@@ -40,13 +39,22 @@ TrainedModel model_of_run(const fs::path& run) {
   return {load_config(run / "config.yaml"), *checkpoint / "model.safetensors"};
 }
 
+BlindEvaluation::BlindEvaluation(const TrainedModel& model, const Dataset& data,
+                                 const std::vector<Protocol>& protocols)
+    : network_(model.config, {data.test.rows, data.test.cols, data.test.tasks()},
+               resolve_device(model.config.train.device)),
+      test_(place(data.test, network_.device())),
+      evaluator_(network_, test_, protocols, model.config.train.eval_batch_size) {
+  load_weights(network_, model.weights);
+}
+
 std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset& data,
                                        const std::vector<Protocol>& protocols) {
   use_threads(model.config.train.threads);
-  const at::Device device = resolve_device(model.config.train.device);
-  const Network network(model.config, {data.test.rows, data.test.cols, data.test.tasks()}, device);
-  load_weights(network, model.weights);
-  return evaluate(network, place(data.test, device), protocols, model.config.train.eval_batch_size);
+  BlindEvaluation evaluation(model, data, protocols);
+  while (evaluation.advance()) {
+  }
+  return evaluation.results();
 }
 
 nlohmann::ordered_json provenance_json(const TrainedModel& model, const Dataset& data) {

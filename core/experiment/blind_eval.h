@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 #include "data/dataset.h"
-#include "eval/evaluation.h"
+#include "eval/evaluate.h"
 
 namespace cdsp {
 
@@ -23,7 +23,24 @@ struct TrainedModel {
 /// yet.
 TrainedModel model_of_run(const std::filesystem::path& run);
 
-/// Evaluates all test images under each protocol; comparisons are made with the first.
+/// An evaluation of all test images under each protocol, batch by batch; comparisons are made with
+/// the first.
+class BlindEvaluation {
+ public:
+  /// `data` must outlive this. Throws InputError for weights that do not fit.
+  BlindEvaluation(const TrainedModel& model, const Dataset& data,
+                  const std::vector<Protocol>& protocols);
+  /// As Evaluator's.
+  bool advance() { return evaluator_.advance(); }
+  std::vector<Evaluation> results() const { return evaluator_.results(); }
+
+ private:
+  Network network_;
+  DeviceSplit test_;
+  Evaluator evaluator_;
+};
+
+/// The same in one go.
 std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset& data,
                                        const std::vector<Protocol>& protocols);
 

@@ -126,7 +126,8 @@ fs::path RunDirectory::folder(const std::string& name) const {
 }
 
 bool changes_speed_only(const std::string& key) {
-  return key == "train.threads" || key == "train.device" || key == "train.eval_batch_size";
+  return key == "train.threads" || key == "train.device" || key == "train.eval_batch_size" ||
+         key == "train.step";
 }
 
 std::string utc_now() {

@@ -19,7 +19,6 @@ namespace {
 
 using Phase = RunStatus::Phase;
 
-constexpr auto kBetweenPolls = std::chrono::milliseconds(20);
 constexpr double kSecondsBetweenLooks = 0.5;  // at the files of the runs at work
 constexpr size_t kAccuracyColumn = 8;         // of metrics.csv; the first is the step
 constexpr double kCdspCost = 1.5;             // of a step, roughly, where a baseline's is 1
@@ -110,7 +109,7 @@ class Queue {
       const bool working = advance();
       if (!working && (stop_signal() != 0 || next_waiting() == runs_.size())) break;
       tell_time();
-      std::this_thread::sleep_for(kBetweenPolls);
+      rest();
     }
     state_.seconds = now() - start_;
     observer_.on_end(state_);
@@ -165,6 +164,17 @@ class Queue {
                   runs_[i].state == RunState::kFinished ? RunStage::kEvaluate : RunStage::kTrain);
     }
     return at_work() > 0;
+  }
+
+  /// Until the first of the stages at work is to be looked at again.
+  void rest() const {
+    std::optional<std::chrono::microseconds> shortest;
+    for (const Work& work : work_) {
+      if (!work.stage) continue;
+      const auto time = work.stage->until_next_poll();
+      shortest = shortest ? std::min(*shortest, time) : time;
+    }
+    if (shortest && shortest->count() > 0) std::this_thread::sleep_for(*shortest);
   }
 
   void set_phase(size_t i, Phase phase) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,6 +31,10 @@ class StageAtWork {
   virtual ~StageAtWork() = default;
   /// Empty while it works.
   virtual std::optional<StageEnd> poll() = 0;
+  /// How long the next poll() may be put off, after this one.
+  virtual std::chrono::microseconds until_next_poll() const {
+    return std::chrono::milliseconds(20);
+  }
   /// Asks it once to end as soon as it can go on from there.
   virtual void stop(int signal) = 0;
 };

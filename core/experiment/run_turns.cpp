@@ -1,6 +1,7 @@
 #include "experiment/run_turns.h"
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -16,9 +17,13 @@
 namespace cdsp {
 namespace {
 
-/// Steps of a turn: some milliseconds more of work than the queue sleeps between two rounds, few
-/// enough that all runs' fit into CUDA's queue of launches.
+/// Steps of a turn at most: enough to outlast the turns of the other runs, few enough that all of
+/// them fit into CUDA's queue of launches.
 constexpr int64_t kStepsInTurn = 64;
+/// Batches of an evaluation in a turn.
+constexpr int64_t kBatchesInTurn = 8;
+/// Between two looks at streams that are all at work: short beside a turn.
+constexpr auto kBetweenLooks = std::chrono::microseconds(200);
 
 /// The images, loaded once for all runs of a comparison.
 class SharedData {
@@ -50,14 +55,13 @@ class TurnStage : public StageAtWork {
         stream_(resolve_device(run.config.train.device)) {}
 
   std::optional<StageEnd> poll() override {
+    has_worked_ = false;
+    if (!stream_.is_idle()) return std::nullopt;
+    has_worked_ = true;
     const OwnStream::Use use(stream_);
     StageEnd end;
     try {
-      if (stage_ == RunStage::kEvaluate) {
-        evaluate();
-        return end;
-      }
-      const std::optional<RunEnd> run_end = train();
+      const std::optional<RunEnd> run_end = stage_ == RunStage::kTrain ? train() : evaluate();
       if (!run_end) return std::nullopt;
       if (*run_end == RunEnd::kInterrupted) end.kind = StageEnd::Kind::kStopped;
     } catch (const std::exception& error) {
@@ -66,7 +70,12 @@ class TurnStage : public StageAtWork {
       end.is_input_error = dynamic_cast<const InputError*>(&error) != nullptr;
     }
     training_.reset();  // on its stream, and before the next run needs the memory
+    evaluation_.reset();
     return end;
+  }
+
+  std::chrono::microseconds until_next_poll() const override {
+    return has_worked_ ? std::chrono::microseconds(0) : kBetweenLooks;
   }
 
   void stop(int signal) override { stop_ = signal; }
@@ -78,16 +87,28 @@ class TurnStage : public StageAtWork {
       const RunOptions options{run_.folder, run_.state == RunState::kUnfinished, &stop_};
       training_ = std::make_unique<TrainingRun>(run_.config, *images_, options, observer_);
     }
-    return training_->advance(kStepsInTurn);
+    return training_->take_turn(kStepsInTurn, kBatchesInTurn);
   }
 
-  void evaluate() {
-    TrainedModel model = model_of_run(run_.folder);
-    model.config.train.device = run_.config.train.device;
-    const auto images = data_->of(model.config);
-    const Protocol informed{Protocol::Kind::kInformed, 0}, blind{Protocol::Kind::kBlind, 0};
-    write_blind_eval(run_.folder, model, *images,
-                     blind_evaluate(model, *images, {informed, blind}));
+  std::optional<RunEnd> evaluate() {
+    if (stop_ != 0) return RunEnd::kInterrupted;
+    if (!evaluation_) {
+      model_ = model_of_run(run_.folder);
+      model_.config.train.device = run_.config.train.device;
+      use_threads(model_.config.train.threads);
+      images_ = data_->of(model_.config);
+      evaluation_ = std::make_unique<BlindEvaluation>(
+          model_, *images_,
+          std::vector<Protocol>{{Protocol::Kind::kInformed, 0}, {Protocol::Kind::kBlind, 0}});
+      is_enqueued_ = false;
+    }
+    if (!is_enqueued_) {
+      for (int64_t batch = 0; batch < kBatchesInTurn && !is_enqueued_; ++batch)
+        is_enqueued_ = !evaluation_->advance();
+      return std::nullopt;  // also after the last: its results are there in the next turn
+    }
+    write_blind_eval(run_.folder, model_, *images_, evaluation_->results());
+    return RunEnd::kFinished;
   }
 
   const PlannedRun run_;
@@ -98,6 +119,10 @@ class TurnStage : public StageAtWork {
   RunObserver observer_;
   std::shared_ptr<const Dataset> images_;
   std::unique_ptr<TrainingRun> training_;
+  TrainedModel model_;
+  std::unique_ptr<BlindEvaluation> evaluation_;
+  bool is_enqueued_ = false;
+  bool has_worked_ = false;  // in the last poll()
 };
 
 }  // namespace

@@ -54,7 +54,7 @@ class TrainingRun::Work {
     } else {
       write_file_atomically(directory_.file("config.yaml"), to_yaml(config_));
     }
-    first_step_ = steps_taken_ = trainer_.steps_done();
+    first_step_ = steps_taken_ = logged_step_ = trainer_.steps_done();
     open_tables();
     restart_speed();
     test_ = place(data.test, device_);
@@ -62,12 +62,18 @@ class TrainingRun::Work {
     directory_.keep();
   }
 
-  std::optional<RunEnd> advance(int64_t steps) {
+  /// What a call may enqueue: without turns, everything.
+  struct Turn {
+    int64_t steps;
+    std::optional<int64_t> evaluation_batches;  // empty: looks at numbers whenever they are due
+  };
+
+  std::optional<RunEnd> advance(const Turn& turn) {
     if (!is_started_) observer_.on_start(config_, trainer_, directory_.path());
     is_started_ = true;
     std::optional<RunEnd> end;
     try {
-      end = loop(steps);
+      end = loop(turn);
     } catch (const std::exception& error) {
       observer_.on_end();
       record_.message = error.what() + kept_checkpoint_text();
@@ -122,10 +128,14 @@ class TrainingRun::Work {
   }
 
   /// Steps, logs and epochs until the run is done or asked to stop, or so many steps are made.
-  std::optional<RunEnd> loop(int64_t steps) {
-    for (const int64_t last = steps_taken_ + steps;;) {
+  std::optional<RunEnd> loop(const Turn& turn) {
+    for (const int64_t last = steps_taken_ + turn.steps;;) {
+      if (log_is_due()) log();
       if (epoch_awaits_evaluation()) {
-        if (stop_requested() || !end_epoch()) break;
+        if (stop_requested()) break;
+        const Progress progress = end_epoch(turn);
+        if (progress == Progress::kWaits) return std::nullopt;
+        if (progress == Progress::kStopped) break;
       }
       if (trainer_.finished()) return RunEnd::kFinished;
       if (stop_requested()) break;
@@ -133,7 +143,8 @@ class TrainingRun::Work {
       trainer_.step();
       steps_taken_ = trainer_.steps_done();
       observer_.on_step(trainer_);
-      log_if_due();
+      if (turn.evaluation_batches && (log_is_due() || epoch_awaits_evaluation()))
+        return std::nullopt;
     }
     check_steps();
     keep_checkpoint();
@@ -152,9 +163,13 @@ class TrainingRun::Work {
     trainer_.check_parameters();
   }
 
-  void log_if_due() {
+  bool log_is_due() const {
     const int64_t step = trainer_.steps_done();
-    if (step % config_.train.log_every != 0 && !trainer_.finished()) return;
+    return step > logged_step_ && (step % config_.train.log_every == 0 || trainer_.finished());
+  }
+
+  void log() {
+    const int64_t step = logged_step_ = trainer_.steps_done();
     const StepMetrics metrics = trainer_.read_metrics();
     const double seconds = since_log_.seconds();
     const double speed = static_cast<double>(metrics.images - images_at_log_) / seconds;
@@ -169,23 +184,32 @@ class TrainingRun::Work {
     since_log_ = Stopwatch();
   }
 
-  /// Evaluates, writes the epoch's files and a checkpoint. False if the evaluation was asked to
-  /// stop.
-  bool end_epoch() {
-    check_steps();
+  enum class Progress { kDone, kWaits, kStopped };
+
+  /// Evaluates, writes the epoch's files and a checkpoint.
+  Progress end_epoch(const Turn& turn) {
+    if (!evaluator_) {
+      check_steps();
+      observer_.on_evaluate(trainer_.epoch());
+      evaluator_.emplace(trainer_.network(), test_, std::vector<Protocol>{home_protocol(config_)},
+                         config_.train.eval_batch_size);
+      evaluation_is_enqueued_ = false;
+    }
+    for (int64_t batch = 0; !evaluation_is_enqueued_; ++batch) {
+      if (stop_requested()) {
+        evaluator_.reset();
+        return Progress::kStopped;
+      }
+      if (turn.evaluation_batches && batch == *turn.evaluation_batches) return Progress::kWaits;
+      evaluation_is_enqueued_ = !evaluator_->advance();
+      if (evaluation_is_enqueued_ && turn.evaluation_batches) return Progress::kWaits;
+    }
     EpochRecord record;
     record.epoch = trainer_.epoch();
     record.step = trainer_.steps_done();
     record.train = trainer_.epoch_sums();
-    observer_.on_evaluate(record.epoch);
-    try {
-      record.test = evaluate(trainer_.network(), test_, {home_protocol(config_)},
-                             config_.train.eval_batch_size, [this] { return !stop_requested(); })
-                        .front();
-    } catch (const WorkError&) {
-      if (stop_requested()) return false;
-      throw;
-    }
+    record.test = evaluator_->results().front();
+    evaluator_.reset();
     reject_non_finite(record.test);
     write_epoch_files(directory_, config_, trainer_, record);
     if (trainer_.finished()) write_summary(directory_, config_, trainer_, record);
@@ -197,7 +221,7 @@ class TrainingRun::Work {
     }
     observer_.on_epoch(record);
     restart_speed();
-    return true;
+    return Progress::kDone;
   }
 
   /// Only after check_steps().
@@ -242,9 +266,12 @@ class TrainingRun::Work {
   double earlier_seconds_ = 0.0;
   int64_t images_at_log_ = 0;
   int64_t first_step_ = 0;   // steps done when this session began
+  int64_t logged_step_ = 0;  // of the last row of metrics.csv, or of the start
   int64_t steps_taken_ = 0;  // with their update; the trainer counts a step that fails too
   std::optional<int64_t> checkpoint_step_;  // of the newest checkpoint
   bool is_started_ = false;
+  std::optional<Evaluator> evaluator_;  // while an epoch's evaluation is at work
+  bool evaluation_is_enqueued_ = false;
 };
 
 TrainingRun::TrainingRun(const Config& config, const Dataset& data, const RunOptions& options,
@@ -252,7 +279,13 @@ TrainingRun::TrainingRun(const Config& config, const Dataset& data, const RunOpt
     : work_(std::make_unique<Work>(config, data, options, observer)) {}
 TrainingRun::~TrainingRun() = default;
 
-std::optional<RunEnd> TrainingRun::advance(int64_t steps) { return work_->advance(steps); }
+std::optional<RunEnd> TrainingRun::advance(int64_t steps) {
+  return work_->advance({steps, std::nullopt});
+}
+
+std::optional<RunEnd> TrainingRun::take_turn(int64_t steps, int64_t evaluation_batches) {
+  return work_->advance({steps, evaluation_batches});
+}
 
 Protocol home_protocol(const Config& config) {
   return {config.variant == Variant::kBlind ? Protocol::Kind::kBlind : Protocol::Kind::kInformed,

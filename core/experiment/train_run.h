@@ -67,6 +67,11 @@ class TrainingRun {
   /// it has; throws as train_run(). Not to be called after either.
   std::optional<RunEnd> advance(int64_t steps);
 
+  /// The same in turns: returns, too, before each look at numbers of the device, and after so many
+  /// batches of an evaluation. A call made once the device has done what is enqueued for this run
+  /// then finds the numbers there and waits for nothing.
+  std::optional<RunEnd> take_turn(int64_t steps, int64_t evaluation_batches);
+
  private:
   class Work;
   std::unique_ptr<Work> work_;

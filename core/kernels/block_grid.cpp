@@ -2,6 +2,11 @@
 
 namespace cdsp {
 
+GridObserver*& grid_observer() {
+  thread_local GridObserver* observer = nullptr;
+  return observer;
+}
+
 EmulationOrder& emulation_order() {
   thread_local EmulationOrder order = EmulationOrder::kAscending;
   return order;

@@ -22,6 +22,7 @@
 #include <memory>
 #include <stdexcept>
 #include <type_traits>
+#include <typeinfo>
 #include <vector>
 
 #include "base/host_device.h"
@@ -36,6 +37,27 @@ enum class EmulationOrder { kAscending, kDescending };
 
 /// In which order emulate_grid takes blocks and threads; for tests, per host thread.
 EmulationOrder& emulation_order();
+
+/// Is told of every program that run_grid runs, as a graph would freeze it; for tests.
+class GridObserver {
+ public:
+  virtual ~GridObserver() = default;
+  /// `bytes` are the program's own, with zeros between its members.
+  virtual void on_grid(const std::type_info& program, int64_t blocks, const void* bytes,
+                       size_t size) = 0;
+};
+
+/// The observer of this host thread, or none.
+GridObserver*& grid_observer();
+
+template <typename Program>
+void tell_observer(const Program& program) {
+  Program copy = program;
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__NVCC__)
+  __builtin_clear_padding(&copy);
+#endif
+  grid_observer()->on_grid(typeid(Program), program.blocks(), &copy, sizeof copy);
+}
 
 template <typename Program>
 constexpr void check_limits() {
@@ -78,6 +100,7 @@ void launch_grid(const Program& program);
 /// -1 for the host.
 template <typename Program>
 void run_grid(const Program& program, int64_t device) {
+  if (grid_observer() != nullptr) tell_observer(program);
   if (device < 0) return emulate_grid(program);
 #ifdef CDSP_WITH_CUDA_KERNELS
   const OnCudaDevice guard(device);

@@ -6,6 +6,9 @@
 
 namespace cdsp {
 
+/// Compute capability of a GPU, 10 major + minor: 80 for 8.0.
+int cuda_compute_capability(int64_t device);
+
 /// A cudaStream_t of the current device.
 void* current_cuda_stream();
 

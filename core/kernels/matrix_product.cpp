@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/version.h>
 
 namespace cdsp {
 namespace {
@@ -23,6 +24,14 @@ class AllowTf32 {
  private:
   bool before_;
 };
+
+/// LibTorch lets cuBLAS add partial sums of a long bfloat16 product in bfloat16, which nothing in
+/// this program may.
+void have_bf16_summed_in_float() {
+#if TORCH_VERSION_MAJOR >= 2  // 1.13 has no such switch
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
+#endif
+}
 
 at::Tensor full_product(const at::Tensor& a, const at::Tensor& b) {
   return a.dim() == 3 ? at::bmm(a, b) : at::mm(a, b);
@@ -63,7 +72,10 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, Precision pr
     }
     case Precision::kBf16: {
       const at::Tensor left = a.to(at::kBFloat16), right = b.to(at::kBFloat16);
-      if (!a.device().is_cpu()) return full_product(left, right).to(at::kFloat);
+      if (!a.device().is_cpu()) {
+        have_bf16_summed_in_float();
+        return full_product(left, right).to(at::kFloat);
+      }
       return full_product(left.to(at::kFloat), right.to(at::kFloat))
           .to(at::kBFloat16)
           .to(at::kFloat);

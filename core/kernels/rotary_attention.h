@@ -17,8 +17,8 @@ at::Tensor rotary_attention(const at::Tensor& qkv, int64_t heads, int64_t kv_hea
                             const at::Tensor& turns, const at::Tensor& future,
                             Engine engine = Engine::kReference);
 
-/// The block programs of rotary_attention_blocks.h, on a GPU or emulated. Throws InputError if
-/// d_head is more than kWidestCudaHead.
+/// The block programs of rotary_attention_blocks.h, on a GPU or emulated; d_head is at most
+/// kWidestCudaHead (model/network.h, resolve_engine).
 at::Tensor rotary_attention_cuda(const at::Tensor& qkv, int64_t heads, int64_t kv_heads,
                                  const at::Tensor& turns);
 inline constexpr int kWidestCudaHead = 128;

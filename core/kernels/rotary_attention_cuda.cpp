@@ -1,4 +1,5 @@
 #include <cmath>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 
@@ -23,9 +24,7 @@ void with_head_width(int64_t d_head, const Body& body) {
   if (d_head <= 32) return body(std::integral_constant<int, 32>());
   if (d_head <= 64) return body(std::integral_constant<int, 64>());
   if (d_head <= kWidestCudaHead) return body(std::integral_constant<int, kWidestCudaHead>());
-  throw InputError("train.engine: the CUDA kernels know heads of at most " +
-                   std::to_string(kWidestCudaHead) + " numbers, model.d_model / model.heads is " +
-                   std::to_string(d_head) + "; use reference");
+  throw std::logic_error("a head of " + std::to_string(d_head) + " numbers: resolve_engine()");
 }
 
 template <typename T>

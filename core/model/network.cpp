@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "kernels/cuda_stream.h"
 #include "kernels/patch_embedding.h"
 #include "kernels/pooled_head.h"
+#include "kernels/rotary_attention.h"
 
 namespace cdsp {
 
@@ -12,26 +14,34 @@ at::ScalarType scalar_type(DType dtype) {
   return dtype == DType::kFloat64 ? at::kDouble : at::kFloat;
 }
 
-Engine resolve_engine(EngineChoice choice, at::Device device) {
+Engine resolve_engine(const Config& config, at::Device device) {
 #ifdef CDSP_WITH_CUDA_KERNELS
   constexpr bool kHasCudaKernels = true;
 #else
   constexpr bool kHasCudaKernels = false;
 #endif
+  const EngineChoice choice = config.train.engine;
   if (choice == EngineChoice::kReference) return Engine::kReference;
-  if (choice == EngineChoice::kEmulated) {
-    if (device.is_cpu()) return Engine::kEmulated;
+  if (device.is_cpu() && choice != EngineChoice::kEmulated) return Engine::kFused;
+  if (!device.is_cpu() && choice == EngineChoice::kEmulated) {
     throw InputError("train.engine: emulated runs on the CPU only; on " + device.str() +
                      " use reference, fused or auto");
   }
-  if (device.is_cpu() || kHasCudaKernels) return Engine::kFused;
-  if (choice == EngineChoice::kFused) {
+  if (!device.is_cpu() && !kHasCudaKernels) {
+    if (choice == EngineChoice::kAuto) return Engine::kReference;
     throw InputError(
         "train.engine: fused on " + device.str() +
         " needs a program built with its own CUDA kernels (preset cuda); use reference "
         "or auto");
   }
-  return Engine::kReference;
+  const int64_t d_head = config.model.d_model / config.model.heads;
+  if (d_head > kWidestCudaHead) {
+    if (choice == EngineChoice::kAuto) return Engine::kReference;
+    throw InputError("train.engine: the CUDA kernels know attention heads of at most " +
+                     std::to_string(kWidestCudaHead) + " numbers, model.d_model / model.heads is " +
+                     std::to_string(d_head) + "; use reference or auto");
+  }
+  return choice == EngineChoice::kEmulated ? Engine::kEmulated : Engine::kFused;
 }
 
 void require_precision(const Config& config, Engine engine, at::Device device) {
@@ -40,19 +50,30 @@ void require_precision(const Config& config, Engine engine, at::Device device) {
   if (!uses_block_programs(engine, device)) {
     throw InputError("train.precision: " + precision +
                      " needs the CUDA kernels, engine fused on a GPU or emulated; with " +
-                     name_of(engine) + " on " + device.str() + " use full");
+                     name_of(engine) + " on " + device.str() +
+                     " use full (--set train.precision=full evaluates a finished run there)");
   }
   if (config.model.dtype != DType::kFloat32) {
     throw InputError("train.precision: " + precision + " is of model.dtype float32; with " +
                      to_string(config.model.dtype) + " use full");
   }
+#ifdef CDSP_WITH_CUDA_KERNELS
+  constexpr int kAmpere = 80;
+  if (!device.is_cuda()) return;
+  const int capability = cuda_compute_capability(device.index());
+  if (capability < kAmpere) {
+    throw InputError("train.precision: " + precision + " needs a GPU of compute capability 8.0; " +
+                     device.str() + " has " + std::to_string(capability / 10) + "." +
+                     std::to_string(capability % 10) + "; use full");
+  }
+#endif
 }
 
 Network::Network(const Config& config, const InputShape& shape, at::Device device)
     : shape_(shape),
       device_(device),
       dtype_(scalar_type(config.model.dtype)),
-      engine_(resolve_engine(config.train.engine, device)),
+      engine_(resolve_engine(config, device)),
       patch_size_(config.model.patch_size),
       sees_tasks_(config.variant != Variant::kBlind) {
   require_precision(config, engine_, device);

@@ -83,9 +83,9 @@ class Network {
 at::ScalarType scalar_type(DType dtype);
 
 /// What `train.engine` comes to on a device: `auto` is fused on the host, and on a GPU where the
-/// program was built with its own CUDA kernels; reference elsewhere. Throws InputError if fused or
-/// emulated is asked for where there is none.
-Engine resolve_engine(EngineChoice choice, at::Device device);
+/// program was built with its own CUDA kernels and these know heads as wide as the model's;
+/// reference elsewhere. Throws InputError if fused or emulated is asked for where there is none.
+Engine resolve_engine(const Config& config, at::Device device);
 
 /// Throws InputError for a `train.precision` that the engine on this device, or the dtype, has not.
 void require_precision(const Config& config, Engine engine, at::Device device);

@@ -101,16 +101,16 @@ void DeviceStep::run(int64_t step, int64_t begin, int64_t count) {
 }
 
 void DeviceStep::run_captured(int64_t count) {
+  if (has_failed()) return enqueue(count);
   const auto found = std::find_if(graphs_.begin(), graphs_.end(),
                                   [count](const auto& graph) { return graph->batch() == count; });
   const bool is_new = found == graphs_.end();
   if (is_new) graphs_.push_back(std::make_unique<StepGraph>(count, log_.get_device()));
   StepGraph& graph = is_new ? *graphs_.back() : **found;
-  const bool was_well = graph.trouble().empty();
   graph.run([this, count] { enqueue(count); });
-  if (was_well && !graph.trouble().empty()) {
+  if (!graph.trouble().empty()) {
     spdlog::warn(
-        "steps of {} images could not be captured as a CUDA graph and are made call by "
+        "steps of {} images could not be captured as a CUDA graph; all steps are made call by "
         "call from here on: {}",
         count, graph.trouble());
   }
@@ -174,6 +174,11 @@ at::Tensor DeviceStep::take_log() {
 std::vector<int64_t> DeviceStep::updates() const {
   const at::Tensor host = adamw_.updates.to(at::kCPU);
   return {host.data_ptr<int64_t>(), host.data_ptr<int64_t>() + host.numel()};
+}
+
+bool DeviceStep::has_failed() const {
+  return std::any_of(graphs_.begin(), graphs_.end(),
+                     [](const auto& graph) { return !graph->trouble().empty(); });
 }
 
 bool DeviceStep::is_captured() const {

@@ -54,9 +54,13 @@ class DeviceStep {
 
   /// Whether steps are replayed by now.
   bool is_captured() const;
+  /// Whether steps are to be replayed, and none is captured yet.
+  bool awaits_capture() const { return capture_ && !is_captured() && !has_failed(); }
 
  private:
   void run_captured(int64_t count);
+  /// Whether a capture has failed: what one batch size could not, another one cannot either.
+  bool has_failed() const;
   void enqueue(int64_t count);
   /// uint8 [P]: which parameters a loss reaches in this step.
   at::Tensor reached_now(const std::vector<bool>& reached, const at::Tensor& told);

@@ -23,6 +23,8 @@ OwnStream::OwnStream(c10::Device device) {
       Stream{c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())});
 }
 
+bool OwnStream::is_idle() const { return !stream_ || stream_->stream.query(); }
+
 OwnStream::Use::Use(const OwnStream& stream) {
   if (stream.stream_) guard_.reset(new Guard{c10::cuda::CUDAStreamGuard(stream.stream_->stream)});
 }
@@ -33,6 +35,7 @@ struct OwnStream::Stream {};
 struct OwnStream::Use::Guard {};
 
 OwnStream::OwnStream(c10::Device) {}
+bool OwnStream::is_idle() const { return true; }
 OwnStream::Use::Use(const OwnStream&) {}
 
 #endif

@@ -15,6 +15,9 @@ class OwnStream {
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;
 
+  /// Whether all work enqueued on it is done.
+  bool is_idle() const;
+
   /// Makes the stream this thread's current one for as long as it lives.
   class Use {
    public:

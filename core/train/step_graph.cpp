@@ -1,10 +1,15 @@
 #include "train/step_graph.h"
 
 #ifdef CDSP_WITH_CUDA_KERNELS
+#include <map>
+#include <vector>
+
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <torch/version.h>
 
 #include "kernels/cuda_stream.h"
 #endif
@@ -13,15 +18,45 @@ namespace cdsp {
 
 #ifdef CDSP_WITH_CUDA_KERNELS
 
+namespace {
+
+/// The current stream, or where that is the default one, the process's stream for captures.
+c10::cuda::CUDAStream stream_for_captures(c10::DeviceIndex device) {
+  const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(device);
+  if (current != c10::cuda::getDefaultCUDAStream(device)) return current;
+  static std::map<c10::DeviceIndex, c10::cuda::CUDAStream> streams;
+  const auto found = streams.find(device);
+  if (found != streams.end()) return found->second;
+  return streams.emplace(device, c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device))
+      .first->second;
+}
+
+using PoolId = decltype(at::cuda::graph_pool_handle());
+
+/// After a capture that failed: LibTorch's allocator goes on as if it were still at work, until it
+/// is told.
+void end_capture_in_allocator(c10::DeviceIndex device, const PoolId& pool) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 1)
+  try {
+    c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
+  } catch (const std::exception&) {
+    // capture_end() had got as far as to do it.
+  }
+#else
+  static_cast<void>(device);
+  static_cast<void>(pool);
+#endif
+}
+
+}  // namespace
+
 struct StepGraph::Graph {
-  int64_t device;
+  c10::DeviceIndex device;
   c10::cuda::CUDAStream stream;
   std::unique_ptr<at::cuda::CUDAGraph> captured;
 
   explicit Graph(int64_t gpu)
-      : device(gpu),
-        stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true,
-                                            static_cast<c10::DeviceIndex>(gpu))) {}
+      : device(static_cast<c10::DeviceIndex>(gpu)), stream(stream_for_captures(device)) {}
 
   /// Does `work` on the stream for set-ups and captures, between two waits.
   void aside(const std::function<void()>& work) const {
@@ -35,21 +70,33 @@ struct StepGraph::Graph {
 
   void capture(const std::function<void()>& work) {
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
-    aside([&] {
-      graph->capture_begin();
-      try {
-        work();
-      } catch (...) {
-        // A stream left capturing would fail everything after it.
+    const PoolId pool = at::cuda::graph_pool_handle();
+    bool has_ended = false;
+    try {
+      aside([&] {
+        graph->capture_begin(pool);
         try {
-          graph->capture_end();
-        } catch (const std::exception&) {
-          // The first failure is the one to tell.
+          work();
+        } catch (...) {
+          // A stream left capturing would fail everything after it.
+          try {
+            has_ended = true;
+            graph->capture_end();
+          } catch (const std::exception&) {
+            // The first failure is the one to tell.
+          }
+          throw;
         }
-        throw;
-      }
-      graph->capture_end();
-    });
+        has_ended = true;
+        graph->capture_end();
+      });
+    } catch (...) {
+      if (has_ended) end_capture_in_allocator(device, pool);
+      // LibTorch's allocator may know of this graph for as long as the process lives.
+      static std::vector<std::unique_ptr<at::cuda::CUDAGraph>> failed;
+      failed.push_back(std::move(graph));
+      throw;
+    }
     captured = std::move(graph);
   }
 };

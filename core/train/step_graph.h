@@ -1,9 +1,13 @@
 // A step of a fixed batch size as a CUDA graph.
 //
-// The first kWarmUpSteps calls do the work as it comes, on a stream of their own, since libraries
-// set themselves up when first used and a capture may not. The next one captures the work and, like
-// every later one, replays it. If the capture fails, the work is done as it comes from then on, and
-// trouble() says why. In builds without CDSP_CUDA the work is always done as it comes.
+// The first kWarmUpSteps calls do the work as it comes, since libraries set themselves up when
+// first used and a capture may not. The next one captures the work and, like every later one,
+// replays it. If the capture fails, the work is done as it comes from then on, and trouble() says
+// why. In builds without CDSP_CUDA the work is always done as it comes.
+//
+// Set-ups and capture are made on the stream that the replays will be on: a captured product writes
+// to cuBLAS' workspace of that stream, which must not be another run's at the same time. Where that
+// is the default stream, which cannot be captured, they are made on one other stream.
 #pragma once
 
 #include <cstdint>

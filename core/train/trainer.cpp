@@ -78,6 +78,10 @@ void Trainer::make_device_step() {
   plan_.epoch = -1;
 }
 
+bool Trainer::awaits_capture() const {
+  return device_step_ != nullptr && device_step_->awaits_capture();
+}
+
 void Trainer::begin_epoch() {
   epoch_steps_ = 0;
   if (device_step_) {  // which adds to these very tensors

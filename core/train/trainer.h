@@ -33,9 +33,10 @@ class Trainer {
   /// Throws InputError for weights or an order file that do not fit.
   Trainer(const Config& config, const Dataset& data, at::Device device);
 
-  /// One optimiser step. On the host, throws WorkError at the first loss or gradient norm that is
-  /// not finite, before the parameters are touched; on a GPU the check
-  /// waits for read_metrics(), and nothing moves after the bad step.
+  /// One optimiser step. In its eager form on the host, throws WorkError at the first loss or
+  /// gradient norm that is not finite, before the parameters are touched; in every other form and
+  /// on a GPU the check waits for read_metrics(), and parameters, moments and counts stay as they
+  /// were before the bad step.
   void step();
 
   /// True once the epochs, or max_steps, are done.
@@ -65,6 +66,9 @@ class Trainer {
   std::vector<at::Tensor> epoch_mean_conflict() const;
   /// Forgets the epoch's sums; call after at_epoch_end().
   void begin_epoch();
+
+  /// Whether the next step is one of those made before the step's CUDA graph is there.
+  bool awaits_capture() const;
 
   const Network& network() const { return *network_; }
   const Dataset& data() const { return data_; }

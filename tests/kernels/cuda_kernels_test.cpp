@@ -1,14 +1,17 @@
 // The kernels on a GPU against their own source run by the host. Skipped where no GPU is.
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 
 #include "kernels/causal_attention.h"
 #include "kernels/cdsp_layer.h"
 #include "kernels/clipped_adamw.h"
 #include "kernels/expert_grouping.h"
+#include "kernels/matrix_product.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
@@ -120,19 +123,66 @@ TEST_CASE("on a GPU clipping and AdamW give what their source gives on the host"
   if (!has_gpu_and_kernels()) return;
   Draw draw(3);
   const at::Tensor value = draw.normal({34000}), gradient = draw.normal({34000});
+  // Three parameters: the second is fast and without decay, the third is not reached at every step.
+  const at::Tensor owner = at::arange(34000, at::kLong).div(12000, "floor").to(at::kInt);
+  const double clip_norm = GENERATE(1.0, 0.0);
+  const bool is_spoilt_at_the_end = GENERATE(false, true);
   check_on_gpu([&](const Place& p) {
     const auto filled = [&p](at::IntArrayRef size, double with, at::ScalarType type) {
       return at::full(size, with, at::TensorOptions().dtype(type).device(p.device));
     };
-    const FlatAdamWState state{p.value(value).clone(),        filled({34000}, 0, p.dtype),
-                               filled({34000}, 0, p.dtype),   filled({34000}, 1, at::kInt),
-                               filled({3}, 0, at::kLong),     filled({3}, 0.01, at::kDouble),
-                               filled({3}, 0.1, at::kDouble), filled({1}, 0, at::kInt)};
+    const auto numbers = [&p](const std::vector<double>& values) {
+      return at::tensor(values, at::kDouble).to(p.device);
+    };
+    const FlatAdamWState state{p.value(value).clone(),      filled({34000}, 0, p.dtype),
+                               filled({34000}, 0, p.dtype), owner.to(p.device),
+                               filled({3}, 0, at::kLong),   numbers({0.01, 0.1, 0.01}),
+                               numbers({0.1, 0.0, 0.1}),    filled({1}, 0, at::kInt)};
     const at::Tensor norm = filled({1}, 0, p.dtype);
-    for (int step = 0; step < 3; ++step) {
-      clipped_adamw_step(state, p.value(gradient), filled({3}, 1, at::kByte),
-                         filled({}, 0.5, p.dtype), 1.0, norm);
+    for (int step = 0; step < 4; ++step) {
+      at::Tensor reached = filled({3}, 1, at::kByte);
+      if (step % 2 == 1) reached[2].fill_(0);
+      const double loss = is_spoilt_at_the_end && step == 3 ? HUGE_VAL : 0.5;
+      clipped_adamw_step(state, p.value(gradient), reached, filled({}, loss, p.dtype), clip_norm,
+                         norm);
     }
-    return Tensors{state.value, state.first_moment, state.second_moment, state.updates, norm};
+    return Tensors{state.value, state.first_moment, state.second_moment, state.updates,
+                   norm,        state.spoilt};
   });
+}
+
+TEST_CASE("on a GPU products of fewer bits err as their format says, and the switch is put back") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(4);
+  const at::Device gpu(at::kCUDA, 0);
+  const bool before = at::globalContext().allowTF32CuBLAS();
+  // 6,272 terms: what cuBLAS splits into partial sums.
+  const at::Tensor a = draw.normal({64, 6272}), b = draw.normal({6272, 64});
+  const at::Tensor exact = at::mm(a, b), scale = at::mm(a.abs(), b.abs());
+  const auto error_of = [&](Precision precision) {
+    const at::Tensor found =
+        matrix_product(a.to(gpu, at::kFloat), b.to(gpu, at::kFloat), precision);
+    CHECK(found.scalar_type() == at::kFloat);
+    return ((found.to(at::kCPU, at::kDouble) - exact).abs() / scale).max().item<double>();
+  };
+  const double full = error_of(Precision::kFull), tf32 = error_of(Precision::kTf32),
+               bf16 = error_of(Precision::kBf16);
+  CHECK(full < 1e-6);
+  CHECK(tf32 > 3 * full);  // it does use fewer bits
+  CHECK(tf32 < 3.1 / 1024);
+  CHECK(bf16 > 3 * tf32);
+  CHECK(bf16 < 3.1 / 256);
+  CHECK(at::globalContext().allowTF32CuBLAS() == before);
+
+  const at::Tensor x = a.to(gpu, at::kFloat).set_requires_grad(true),
+                   w = b.t().contiguous().to(gpu, at::kFloat).set_requires_grad(true);
+  for (const Precision precision : {Precision::kTf32, Precision::kBf16}) {
+    const Tensors found = gradients_of(projected(x, w, precision).sum(), {x, w});
+    const Tensors expected = gradients_of(at::mm(x, w.t()).sum(), {x, w});
+    for (size_t i = 0; i < found.size(); ++i) {
+      CHECK(relative_error(found[i].to(at::kCPU, at::kDouble),
+                           expected[i].to(at::kCPU, at::kDouble)) < 2e-2);
+    }
+  }
+  CHECK(at::globalContext().allowTF32CuBLAS() == before);
 }

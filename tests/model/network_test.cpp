@@ -337,17 +337,29 @@ TEST_CASE("one expert a token: the router has no slope, and the rest of the netw
 }
 
 TEST_CASE("engine auto is the fused one where there is one") {
-  CHECK(resolve_engine(EngineChoice::kAuto, at::kCPU) == Engine::kFused);
-  CHECK(resolve_engine(EngineChoice::kFused, at::kCPU) == Engine::kFused);
-  CHECK(resolve_engine(EngineChoice::kReference, at::kCPU) == Engine::kReference);
-  CHECK(resolve_engine(EngineChoice::kEmulated, at::kCPU) == Engine::kEmulated);
+  const auto resolved = [](EngineChoice choice, at::Device device, int64_t head = 16) {
+    Config config;
+    config.train.engine = choice;
+    config.model.d_model = config.model.heads * head;
+    return resolve_engine(config, device);
+  };
+  CHECK(resolved(EngineChoice::kAuto, at::kCPU) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kFused, at::kCPU) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kReference, at::kCPU) == Engine::kReference);
+  CHECK(resolved(EngineChoice::kEmulated, at::kCPU) == Engine::kEmulated);
+  // The CUDA kernels' source knows heads of 128; the CPU's kernels any.
+  CHECK(resolved(EngineChoice::kAuto, at::kCPU, 256) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kEmulated, at::kCPU, 128) == Engine::kEmulated);
+  CHECK_THROWS_AS(resolved(EngineChoice::kEmulated, at::kCPU, 130), InputError);
   const at::Device gpu(at::kCUDA, 0);
-  CHECK_THROWS_AS(resolve_engine(EngineChoice::kEmulated, gpu), InputError);
+  CHECK_THROWS_AS(resolved(EngineChoice::kEmulated, gpu), InputError);
 #ifdef CDSP_WITH_CUDA_KERNELS
-  CHECK(resolve_engine(EngineChoice::kAuto, gpu) == Engine::kFused);
-  CHECK(resolve_engine(EngineChoice::kFused, gpu) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kAuto, gpu) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kFused, gpu) == Engine::kFused);
+  CHECK(resolved(EngineChoice::kAuto, gpu, 130) == Engine::kReference);
+  CHECK_THROWS_AS(resolved(EngineChoice::kFused, gpu, 130), InputError);
 #else
-  CHECK(resolve_engine(EngineChoice::kAuto, gpu) == Engine::kReference);
-  CHECK_THROWS_AS(resolve_engine(EngineChoice::kFused, gpu), InputError);
+  CHECK(resolved(EngineChoice::kAuto, gpu) == Engine::kReference);
+  CHECK_THROWS_AS(resolved(EngineChoice::kFused, gpu), InputError);
 #endif
 }

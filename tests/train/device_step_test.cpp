@@ -2,6 +2,9 @@
 // the host, and as a CUDA graph the same numbers again.
 #include "train/device_step.h"
 
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -9,6 +12,7 @@
 #include <ATen/record_function.h>
 
 #include "base/error.h"
+#include "kernels/block_grid.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/gpu.h"
@@ -26,6 +30,7 @@ namespace {
 struct Trained {
   at::Tensor weights, moments, conflict;
   std::vector<double> losses, norms, epoch_sums;
+  bool replays = false;  // a graph at the end
 };
 
 Trained train(const Config& config, const Dataset& data, at::Device device,
@@ -46,6 +51,7 @@ Trained train(const Config& config, const Dataset& data, at::Device device,
     for (const at::Tensor& mean : trainer.epoch_mean_conflict()) result.conflict = mean;
     trainer.begin_epoch();
   }
+  result.replays = config.train.step == StepForm::kGraph && !trainer.awaits_capture();
   result.weights = trainer.network().parameters().flat().to(at::kCPU).clone();
   result.moments = trainer.state().tensors.at("optimizer.second_moment").to(at::kCPU).clone();
   return result;
@@ -89,6 +95,13 @@ std::vector<std::string>& recorded() {
   return operations;
 }
 
+/// All digits: two numbers that differ in the last bit have different texts.
+std::string exact(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
 void describe(std::string& text, const at::IValue& value) {
   if (value.isTensor()) {
     const at::Tensor& tensor = value.toTensor();
@@ -98,7 +111,7 @@ void describe(std::string& text, const at::IValue& value) {
   } else if (value.isTensorList()) {
     for (const at::Tensor& tensor : value.toTensorVector()) describe(text, tensor);
   } else if (value.isDouble()) {
-    text += std::to_string(value.toDouble());
+    text += exact(value.toDouble());
   } else if (value.isInt()) {
     text += std::to_string(value.toInt());
   } else if (value.isBool()) {
@@ -106,7 +119,7 @@ void describe(std::string& text, const at::IValue& value) {
   } else if (value.isIntList()) {
     for (const int64_t item : value.toIntVector()) text += "," + std::to_string(item);
   } else if (value.isScalar()) {
-    text += std::to_string(value.toScalar().toDouble());
+    text += exact(value.toScalar().toDouble());
   } else {
     text += value.tagKind();
   }
@@ -120,14 +133,37 @@ std::unique_ptr<at::ObserverContext> record(const at::RecordFunction& function) 
   return nullptr;
 }
 
-class Recording {
+/// A block program with its numbers; where it points to changes from step to step, and a graph has
+/// memory of its own.
+std::string describe_program(const std::type_info& program, int64_t blocks, const void* bytes,
+                             size_t size) {
+  std::string text = std::string(program.name()) + " blocks " + std::to_string(blocks);
+  for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, static_cast<const char*>(bytes) + at, std::min(sizeof word, size - at));
+    // An address of this process; neither a count of ours nor a double is in its range.
+    constexpr uint64_t kLowest = uint64_t{1} << 44, kHighest = uint64_t{1} << 48;
+    text += word >= kLowest && word < kHighest ? " address" : " " + std::to_string(word);
+  }
+  return text;
+}
+
+class Recording : public GridObserver {
  public:
   Recording()
       : handle_(at::addGlobalCallback(at::RecordFunctionCallback(record).needsInputs(true).scopes(
             {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}))) {
     recorded().clear();
+    grid_observer() = this;
   }
-  ~Recording() { at::removeCallback(handle_); }
+  ~Recording() override {
+    at::removeCallback(handle_);
+    grid_observer() = nullptr;
+  }
+  void on_grid(const std::type_info& program, int64_t blocks, const void* bytes,
+               size_t size) override {
+    recorded().push_back(describe_program(program, blocks, bytes, size));
+  }
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
@@ -169,9 +205,9 @@ TEST_CASE("when the log is read changes nothing, and neither does reading it not
 
 TEST_CASE("a step of the device form has the same operations and arguments every time") {
   // Host numbers (AdamW's counts, the dropout's place, the batch's) would freeze in a CUDA graph:
-  // here every call of a step is recorded with its arguments, and steps 5 and 6 of one batch size
-  // must not differ. Dropout of 0.4 makes them differ in who keeps the task, and step 9 is of
-  // another epoch.
+  // here every call of a step, and every block program, is recorded with its arguments, and steps
+  // of one batch size must not differ: 2 and 3, and 6 and 7, which are of another epoch. Dropout of
+  // 0.4 makes them differ in who keeps the task.
   const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline, Variant::kBlind);
   const EngineChoice engine = GENERATE(EngineChoice::kReference, EngineChoice::kEmulated);
   INFO(to_string(variant) << ", " << to_string(engine));
@@ -198,6 +234,22 @@ TEST_CASE("a step of the device form has the same operations and arguments every
       CHECK(operation.find(waits) == std::string::npos);
     }
   }
+}
+
+TEST_CASE("a number of the host in a block program shows in the recording") {
+  const Dataset data = tiny_dataset();
+  const DeviceSplit split = place(data.train, at::kCPU);
+  const at::Tensor order = at::tensor({1, 0, 2}, at::kLong), counters = at::zeros({3}, at::kLong);
+  const auto recording_of = [&](uint64_t seed, double dropout) {
+    RouterConfig config;
+    config.task_dropout = dropout;
+    const Recording recording;
+    make_device_batch(split, order, counters, 2, 3, at::kDouble, config, seed);
+    return recorded();
+  };
+  CHECK(recording_of(7, 0.1) == recording_of(7, 0.1));
+  CHECK(recording_of(7, 0.1) != recording_of(8, 0.1));
+  CHECK(recording_of(7, 0.1) != recording_of(7, 0.1 + 1e-12));
 }
 
 TEST_CASE("the ordinary step is none that could be captured, which the same comparison shows") {
@@ -281,16 +333,46 @@ TEST_CASE("a form of the step that is not to be had here is refused, not replace
 TEST_CASE("on a GPU a replay of 100 steps equals 100 steps made call by call") {
   if (!has_gpu_and_kernels()) return;
   const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline, Variant::kBlind);
-  INFO(to_string(variant));
+  const EngineChoice engine = GENERATE(EngineChoice::kFused, EngineChoice::kReference);
+  // Unread, a step has only what the last replay left on the device: each look sets its counters.
+  const bool look_at_every_step = GENERATE(false, true);
+  INFO(to_string(variant) << ", " << to_string(engine) << ", looks " << look_at_every_step);
   const Dataset data = tiny_dataset();
   const at::Device gpu(at::kCUDA, 0);
   Config config = hundred_steps(variant, StepForm::kDevice);
-  config.train.engine = EngineChoice::kFused;
-  const Trained eager = train(config, data, gpu);
+  config.train.engine = engine;
+  const Trained eager = train(config, data, gpu, look_at_every_step);
   config.train.step = StepForm::kGraph;
-  const Trained replayed = train(config, data, gpu);
+  const Trained replayed = train(config, data, gpu, look_at_every_step);
+  CHECK(replayed.replays);
   check_same_bytes(replayed, eager);
-  check_close(replayed, train(hundred_steps(variant, StepForm::kEager), data, at::kCPU), 1e-8);
+  check_close(replayed,
+              train(hundred_steps(variant, StepForm::kEager), data, at::kCPU, look_at_every_step),
+              1e-8);
+}
+
+TEST_CASE("on a GPU a replay of 700 steps of the paper's network equals them made call by call") {
+  if (!has_gpu_and_kernels()) return;
+  const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline);
+  const Precision precision = GENERATE(Precision::kFull, Precision::kTf32, Precision::kBf16);
+  INFO(to_string(variant) << ", " << to_string(precision));
+  TinyShape shape;
+  shape.train = {100, 100, 100};  // two batches of 128 images and one of 44
+  shape.rows = shape.cols = 28;
+  shape.classes = 10;
+  const Dataset data = tiny_dataset(shape);
+  Config config;
+  config.variant = variant;
+  config.train.epochs = 234;  // 702 steps: the log of metrics, 512 rows, fills up
+  config.train.batch_size = 128;
+  config.train.precision = precision;
+  config.train.step = StepForm::kDevice;
+  const at::Device gpu(at::kCUDA, 0);
+  const Trained eager = train(config, data, gpu, false);
+  config.train.step = StepForm::kGraph;
+  const Trained replayed = train(config, data, gpu, false);
+  CHECK(replayed.replays);
+  check_same_bytes(replayed, eager);
 }
 
 TEST_CASE("on a GPU work that cannot be captured is done as it comes, and the reason is kept") {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "model/network.h"
 #include "support/catch.h"
+#include "support/gpu.h"
 #include "support/thrown.h"
 #include "support/tiny_setup.h"
 #include "train/flat_gradient.h"
@@ -133,7 +134,11 @@ TEST_CASE("fewer bits are refused where there are none, not ignored") {
   const Config config = with_precision(tiny_config(), Precision::kBf16);
   const at::Device gpu(at::kCUDA, 0);
   CHECK_NOTHROW(require_precision(config, Engine::kEmulated, at::kCPU));
+#ifdef CDSP_WITH_CUDA_KERNELS
+  if (has_gpu_and_kernels()) CHECK_NOTHROW(require_precision(config, Engine::kFused, gpu));
+#else
   CHECK_NOTHROW(require_precision(config, Engine::kFused, gpu));
+#endif
   const auto refusal = [](const Config& refused, Engine engine, at::Device device) {
     return message_of<InputError>([&] { require_precision(refused, engine, device); });
   };
