@@ -66,10 +66,9 @@ Evaluator::Evaluator(const Network& network, const DeviceSplit& split,
 
 Evaluator::~Evaluator() = default;
 
-bool Evaluator::advance() {
+void Evaluator::advance() {
   const at::NoGradGuard no_grad;
   const int64_t n = split_.labels.size(0), tasks = network_.input_shape().tasks;
-  if (begin_ >= n) return false;
   const Batch batch = slice(split_, begin_, std::min(batch_size_, n - begin_));
   begin_ += batch_size_;
   std::vector<Routing> first_routes;  // of the first protocol, per layer
@@ -91,7 +90,6 @@ bool Evaluator::advance() {
       add_to(sums.agreements[layer], of_batch.agreements);
     }
   }
-  return true;
 }
 
 std::vector<Evaluation> Evaluator::results() const {
@@ -107,9 +105,10 @@ std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& spli
                                  const std::vector<Protocol>& protocols, int64_t batch_size,
                                  const std::function<bool()>& keep_going) {
   Evaluator evaluator(network, split, protocols, batch_size);
-  do {
+  while (evaluator.has_next()) {
     if (keep_going && !keep_going()) throw WorkError("evaluation interrupted");
-  } while (evaluator.advance());
+    evaluator.advance();
+  }
   return evaluator.results();
 }
 

@@ -21,9 +21,10 @@ class Evaluator {
   Evaluator(const Evaluator&) = delete;
   Evaluator& operator=(const Evaluator&) = delete;
 
-  /// The next batch, under every protocol. False if there was none left.
-  bool advance();
-  /// Once advance() has returned false: an evaluation a protocol.
+  bool has_next() const { return begin_ < split_.labels.size(0); }
+  /// The next batch, under every protocol.
+  void advance();
+  /// Once there is no next batch: an evaluation a protocol.
   std::vector<Evaluation> results() const;
 
  private:

@@ -52,8 +52,7 @@ std::vector<Evaluation> blind_evaluate(const TrainedModel& model, const Dataset&
                                        const std::vector<Protocol>& protocols) {
   use_threads(model.config.train.threads);
   BlindEvaluation evaluation(model, data, protocols);
-  while (evaluation.advance()) {
-  }
+  while (evaluation.has_next()) evaluation.advance();
   return evaluation.results();
 }
 

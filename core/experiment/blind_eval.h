@@ -31,7 +31,8 @@ class BlindEvaluation {
   BlindEvaluation(const TrainedModel& model, const Dataset& data,
                   const std::vector<Protocol>& protocols);
   /// As Evaluator's.
-  bool advance() { return evaluator_.advance(); }
+  bool has_next() const { return evaluator_.has_next(); }
+  void advance() { evaluator_.advance(); }
   std::vector<Evaluation> results() const { return evaluator_.results(); }
 
  private:

@@ -100,11 +100,10 @@ class TurnStage : public StageAtWork {
       evaluation_ = std::make_unique<BlindEvaluation>(
           model_, *images_,
           std::vector<Protocol>{{Protocol::Kind::kInformed, 0}, {Protocol::Kind::kBlind, 0}});
-      is_enqueued_ = false;
     }
-    if (!is_enqueued_) {
-      for (int64_t batch = 0; batch < kBatchesInTurn && !is_enqueued_; ++batch)
-        is_enqueued_ = !evaluation_->advance();
+    if (evaluation_->has_next()) {
+      for (int64_t batch = 0; batch < kBatchesInTurn && evaluation_->has_next(); ++batch)
+        evaluation_->advance();
       return std::nullopt;  // also after the last: its results are there in the next turn
     }
     write_blind_eval(run_.folder, model_, *images_, evaluation_->results());
@@ -121,7 +120,6 @@ class TurnStage : public StageAtWork {
   std::unique_ptr<TrainingRun> training_;
   TrainedModel model_;
   std::unique_ptr<BlindEvaluation> evaluation_;
-  bool is_enqueued_ = false;
   bool has_worked_ = false;  // in the last poll()
 };
 

@@ -193,16 +193,17 @@ class TrainingRun::Work {
       observer_.on_evaluate(trainer_.epoch());
       evaluator_.emplace(trainer_.network(), test_, std::vector<Protocol>{home_protocol(config_)},
                          config_.train.eval_batch_size);
-      evaluation_is_enqueued_ = false;
     }
-    for (int64_t batch = 0; !evaluation_is_enqueued_; ++batch) {
-      if (stop_requested()) {
-        evaluator_.reset();
-        return Progress::kStopped;
+    if (evaluator_->has_next()) {
+      for (int64_t batch = 0; evaluator_->has_next(); ++batch) {
+        if (stop_requested()) {
+          evaluator_.reset();
+          return Progress::kStopped;
+        }
+        if (turn.evaluation_batches && batch == *turn.evaluation_batches) break;
+        evaluator_->advance();
       }
-      if (turn.evaluation_batches && batch == *turn.evaluation_batches) return Progress::kWaits;
-      evaluation_is_enqueued_ = !evaluator_->advance();
-      if (evaluation_is_enqueued_ && turn.evaluation_batches) return Progress::kWaits;
+      if (turn.evaluation_batches) return Progress::kWaits;
     }
     EpochRecord record;
     record.epoch = trainer_.epoch();
@@ -271,7 +272,6 @@ class TrainingRun::Work {
   std::optional<int64_t> checkpoint_step_;  // of the newest checkpoint
   bool is_started_ = false;
   std::optional<Evaluator> evaluator_;  // while an epoch's evaluation is at work
-  bool evaluation_is_enqueued_ = false;
 };
 
 TrainingRun::TrainingRun(const Config& config, const Dataset& data, const RunOptions& options,
