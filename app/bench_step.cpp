@@ -29,6 +29,8 @@ Json step_json(const StepBenchResult& result) {
                {"dtype", result.dtype},
                {"engine", result.engine},
                {"device", result.device},
+               {"step", result.step},
+               {"precision", result.precision},
                {"phase", result.phase},
                {"ms_per_step", result.ms_per_step},
                {"ms_fastest", result.ms_fastest},
@@ -55,6 +57,7 @@ std::vector<std::string> step_row(const StepBenchResult& result) {
           result.dtype,
           result.engine,
           result.device,
+          result.step + (result.precision == "full" ? "" : ", " + result.precision),
           fixed_number(result.ms_per_step, 2),
           fixed_number(result.ms_fastest, 2),
           fixed_number(result.ms_slowest, 2),
@@ -79,8 +82,8 @@ int run_step(const StepArguments& arguments, const GlobalOptions& global) {
   const auto results = cdsp::bench_step(config, request);
 
   Json json = Json::array();
-  TextTable table({"variant", "phase", "batch", "threads", "dtype", "engine", "device", "ms/step",
-                   "fastest", "slowest", "images/s", "floor ms", "reached"});
+  TextTable table({"variant", "phase", "batch", "threads", "dtype", "engine", "device", "step",
+                   "ms/step", "fastest", "slowest", "images/s", "floor ms", "reached"});
   std::string evaluations;
   for (const StepBenchResult& result : results) {
     json.push_back(step_json(result));

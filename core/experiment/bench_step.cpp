@@ -108,6 +108,7 @@ Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device dev
   result.phase = to_string(setting.phase);
   result.dtype = to_string(config.model.dtype);
   result.device = device.str();
+  result.precision = to_string(config.train.precision);
   result.batch = config.train.batch_size;
   result.threads = use_threads(setting.threads);
   bench.trainer = std::make_unique<Trainer>(config, data, device);
@@ -125,6 +126,7 @@ Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device dev
 
 StepBenchResult finished(const Bench& bench) {
   StepBenchResult result = bench.result;
+  result.step = to_string(bench.trainer->form_of_steps());
   const auto speed = [&](double ms) { return static_cast<double>(result.batch) * 1000.0 / ms; };
   const Times times = summarise_times(bench.milliseconds);
   result.ms_per_step = times.median;

@@ -35,6 +35,8 @@ struct StepFloor {
 
 struct StepBenchResult {
   std::string variant, phase, dtype, engine, device;
+  std::string step;       // the form of the steps measured: eager, device or graph
+  std::string precision;  // of the matrix products
   int64_t batch = 0, threads = 0;
   double ms_per_step = 0;  // median over the repeats
   double ms_fastest = 0, ms_slowest = 0;

@@ -126,8 +126,7 @@ fs::path RunDirectory::folder(const std::string& name) const {
 }
 
 bool changes_speed_only(const std::string& key) {
-  return key == "train.threads" || key == "train.device" || key == "train.eval_batch_size" ||
-         key == "train.step";
+  return key == "train.threads" || key == "train.device" || key == "train.eval_batch_size";
 }
 
 std::string utc_now() {

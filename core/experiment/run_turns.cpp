@@ -58,9 +58,9 @@ class TurnStage : public StageAtWork {
     has_worked_ = false;
     if (!stream_.is_idle()) return std::nullopt;
     has_worked_ = true;
-    const OwnStream::Use use(stream_);
     StageEnd end;
     try {
+      const OwnStream::Use use(stream_);
       const std::optional<RunEnd> run_end = stage_ == RunStage::kTrain ? train() : evaluate();
       if (!run_end) return std::nullopt;
       if (*run_end == RunEnd::kInterrupted) end.kind = StageEnd::Kind::kStopped;
@@ -69,8 +69,14 @@ class TurnStage : public StageAtWork {
       end.message = error.what();
       end.is_input_error = dynamic_cast<const InputError*>(&error) != nullptr;
     }
-    training_.reset();  // on its stream, and before the next run needs the memory
+    // Before the next run needs the memory.
+    training_.reset();
     evaluation_.reset();
+    try {
+      if (resolve_device(run_.config.train.device).is_cuda()) give_back_device_memory();
+    } catch (const std::exception&) {
+      // A broken GPU takes no memory back; whoever works there next is told.
+    }
     return end;
   }
 
@@ -83,6 +89,7 @@ class TurnStage : public StageAtWork {
  private:
   std::optional<RunEnd> train() {
     if (!training_) {
+      if (stop_ != 0) return RunEnd::kInterrupted;
       images_ = data_->of(run_.config);
       const RunOptions options{run_.folder, run_.state == RunState::kUnfinished, &stop_};
       training_ = std::make_unique<TrainingRun>(run_.config, *images_, options, observer_);

@@ -143,8 +143,9 @@ class TrainingRun::Work {
       trainer_.step();
       steps_taken_ = trainer_.steps_done();
       observer_.on_step(trainer_);
-      if (turn.evaluation_batches && (log_is_due() || epoch_awaits_evaluation()))
-        return std::nullopt;
+      const bool looks_next =
+          log_is_due() || epoch_awaits_evaluation() || trainer_.must_read_metrics();
+      if (turn.evaluation_batches && looks_next) return std::nullopt;
     }
     check_steps();
     keep_checkpoint();

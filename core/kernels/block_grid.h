@@ -42,7 +42,8 @@ EmulationOrder& emulation_order();
 class GridObserver {
  public:
   virtual ~GridObserver() = default;
-  /// `bytes` are the program's own, with zeros between its members.
+  /// `bytes` are the program's own; between its members they are zeros where
+  /// kObserverSeesBytes, else anything.
   virtual void on_grid(const std::type_info& program, int64_t blocks, const void* bytes,
                        size_t size) = 0;
 };
@@ -50,14 +51,21 @@ class GridObserver {
 /// The observer of this host thread, or none.
 GridObserver*& grid_observer();
 
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__NVCC__)
+#define CDSP_CLEAR_PADDING(object) __builtin_clear_padding(object)
+inline constexpr bool kObserverSeesBytes = true;
+#else
+#define CDSP_CLEAR_PADDING(object) static_cast<void>(object)
+inline constexpr bool kObserverSeesBytes = false;
+#endif
+
 template <typename Program>
 void tell_observer(const Program& program) {
   Program copy = program;
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__NVCC__)
-  __builtin_clear_padding(&copy);
-#endif
+  CDSP_CLEAR_PADDING(&copy);
   grid_observer()->on_grid(typeid(Program), program.blocks(), &copy, sizeof copy);
 }
+#undef CDSP_CLEAR_PADDING
 
 template <typename Program>
 constexpr void check_limits() {

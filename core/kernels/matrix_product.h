@@ -2,7 +2,8 @@
 //
 //   full   operands as they are
 //   tf32   float32 operands with 10 of their 23 bits of mantissa, sums in float32
-//   bf16   operands and result in bfloat16 (7 bits of mantissa), sums in float32
+//   bf16   operands and result in bfloat16 (7 bits of mantissa), sums in float32 (LibTorch's switch
+//          for that does not reach batches of products)
 //
 // On a GPU this is cuBLAS. On the host the same roundings are made by hand before and after a
 // float32 product, so that their errors can be measured where no GPU is; for tf32 the bits are cut

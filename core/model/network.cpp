@@ -58,10 +58,9 @@ void require_precision(const Config& config, Engine engine, at::Device device) {
                      to_string(config.model.dtype) + " use full");
   }
 #ifdef CDSP_WITH_CUDA_KERNELS
-  constexpr int kAmpere = 80;
   if (!device.is_cuda()) return;
   const int capability = cuda_compute_capability(device.index());
-  if (capability < kAmpere) {
+  if (capability < kFewerBitsCapability) {
     throw InputError("train.precision: " + precision + " needs a GPU of compute capability 8.0; " +
                      device.str() + " has " + std::to_string(capability / 10) + "." +
                      std::to_string(capability % 10) + "; use full");

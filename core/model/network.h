@@ -87,7 +87,10 @@ at::ScalarType scalar_type(DType dtype);
 /// reference elsewhere. Throws InputError if fused or emulated is asked for where there is none.
 Engine resolve_engine(const Config& config, at::Device device);
 
-/// Throws InputError for a `train.precision` that the engine on this device, or the dtype, has not.
+/// Compute capability (10 major + minor) of the first GPUs with TF32 and bfloat16.
+inline constexpr int kFewerBitsCapability = 80;
+
+/// Throws InputError for a `train.precision` that the engine, this device, or the dtype has not.
 void require_precision(const Config& config, Engine engine, at::Device device);
 
 }  // namespace cdsp

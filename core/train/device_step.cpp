@@ -181,9 +181,9 @@ bool DeviceStep::has_failed() const {
                      [](const auto& graph) { return !graph->trouble().empty(); });
 }
 
-bool DeviceStep::is_captured() const {
-  return std::any_of(graphs_.begin(), graphs_.end(),
-                     [](const auto& graph) { return graph->is_captured(); });
+bool DeviceStep::replays() const {
+  return !graphs_.empty() && std::all_of(graphs_.begin(), graphs_.end(),
+                                         [](const auto& graph) { return graph->is_captured(); });
 }
 
 }  // namespace cdsp

@@ -52,10 +52,10 @@ class DeviceStep {
   /// Waits; AdamW's counts, per parameter.
   std::vector<int64_t> updates() const;
 
-  /// Whether steps are replayed by now.
-  bool is_captured() const;
-  /// Whether steps are to be replayed, and none is captured yet.
-  bool awaits_capture() const { return capture_ && !is_captured() && !has_failed(); }
+  /// Whether the steps of every batch size so far are replayed by now.
+  bool replays() const;
+  /// Whether steps are to be replayed, and are not yet.
+  bool awaits_capture() const { return capture_ && !replays() && !has_failed(); }
 
  private:
   void run_captured(int64_t count);

@@ -1,6 +1,9 @@
 #include "train/own_stream.h"
 
 #ifdef CDSP_WITH_CUDA_KERNELS
+#include <exception>
+
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
@@ -23,7 +26,15 @@ OwnStream::OwnStream(c10::Device device) {
       Stream{c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())});
 }
 
-bool OwnStream::is_idle() const { return !stream_ || stream_->stream.query(); }
+bool OwnStream::is_idle() const {
+  try {
+    return !stream_ || stream_->stream.query();
+  } catch (const std::exception&) {
+    return true;
+  }
+}
+
+void give_back_device_memory() { c10::cuda::CUDACachingAllocator::emptyCache(); }
 
 OwnStream::Use::Use(const OwnStream& stream) {
   if (stream.stream_) guard_.reset(new Guard{c10::cuda::CUDAStreamGuard(stream.stream_->stream)});
@@ -36,6 +47,7 @@ struct OwnStream::Use::Guard {};
 
 OwnStream::OwnStream(c10::Device) {}
 bool OwnStream::is_idle() const { return true; }
+void give_back_device_memory() {}
 OwnStream::Use::Use(const OwnStream&) {}
 
 #endif

@@ -15,7 +15,7 @@ class OwnStream {
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;
 
-  /// Whether all work enqueued on it is done.
+  /// Whether all work enqueued on it is done, or has failed: then the next call on it throws.
   bool is_idle() const;
 
   /// Makes the stream this thread's current one for as long as it lives.
@@ -35,5 +35,9 @@ class OwnStream {
   struct Stream;
   std::unique_ptr<Stream> stream_;  // none on the host
 };
+
+/// Frees the memory of a GPU that LibTorch keeps for later: of other streams, and of graphs that
+/// are gone. A capture, which may not free any, then finds all there is. Waits for the GPU.
+void give_back_device_memory();
 
 }  // namespace cdsp

@@ -34,13 +34,17 @@ c10::cuda::CUDAStream stream_for_captures(c10::DeviceIndex device) {
 using PoolId = decltype(at::cuda::graph_pool_handle());
 
 /// After a capture that failed: LibTorch's allocator goes on as if it were still at work, until it
-/// is told.
+/// is told. Where capture_end() or capture_begin() had got as far as to tell it, it throws.
 void end_capture_in_allocator(c10::DeviceIndex device, const PoolId& pool) {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 1)
-  try {
-    c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool);
-  } catch (const std::exception&) {
-    // capture_end() had got as far as to do it.
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 3)
+  using namespace c10::cuda;
+  for (const auto& call :
+       {CUDACachingAllocator::endAllocateToPool, CUDACachingAllocator::releasePool}) {
+    try {
+      call(device, pool);
+    } catch (const std::exception&) {
+      // Nothing is left to end.
+    }
   }
 #else
   static_cast<void>(device);
@@ -71,7 +75,6 @@ struct StepGraph::Graph {
   void capture(const std::function<void()>& work) {
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
     const PoolId pool = at::cuda::graph_pool_handle();
-    bool has_ended = false;
     try {
       aside([&] {
         graph->capture_begin(pool);
@@ -80,21 +83,19 @@ struct StepGraph::Graph {
         } catch (...) {
           // A stream left capturing would fail everything after it.
           try {
-            has_ended = true;
             graph->capture_end();
           } catch (const std::exception&) {
             // The first failure is the one to tell.
           }
           throw;
         }
-        has_ended = true;
         graph->capture_end();
       });
     } catch (...) {
-      if (has_ended) end_capture_in_allocator(device, pool);
+      end_capture_in_allocator(device, pool);
       // LibTorch's allocator may know of this graph for as long as the process lives.
-      static std::vector<std::unique_ptr<at::cuda::CUDAGraph>> failed;
-      failed.push_back(std::move(graph));
+      static auto* const failed = new std::vector<std::unique_ptr<at::cuda::CUDAGraph>>;
+      failed->push_back(std::move(graph));
       throw;
     }
     captured = std::move(graph);

@@ -78,6 +78,15 @@ void Trainer::make_device_step() {
   plan_.epoch = -1;
 }
 
+bool Trainer::must_read_metrics() const {
+  return device_step_ != nullptr && device_step_->log_is_full();
+}
+
+StepForm Trainer::form_of_steps() const {
+  if (device_step_ == nullptr) return StepForm::kEager;
+  return device_step_->replays() ? StepForm::kGraph : StepForm::kDevice;
+}
+
 bool Trainer::awaits_capture() const {
   return device_step_ != nullptr && device_step_->awaits_capture();
 }

@@ -52,6 +52,8 @@ class Trainer {
   /// Epoch of the last step done, counted from 1; 0 before the first.
   int64_t epoch() const { return (steps_done_ + steps_per_epoch_ - 1) / steps_per_epoch_; }
 
+  /// Whether the next step would have to look at the numbers of those before it.
+  bool must_read_metrics() const;
   /// The last step's numbers. Waits for the device; checks every step since the last call for
   /// non-finite terms and throws WorkError as step() does.
   StepMetrics read_metrics();
@@ -67,7 +69,10 @@ class Trainer {
   /// Forgets the epoch's sums; call after at_epoch_end().
   void begin_epoch();
 
-  /// Whether the next step is one of those made before the step's CUDA graph is there.
+  /// How steps are made by now: `graph` once the graphs of all batch sizes so far are there, until
+  /// then, and where a capture failed, `device`.
+  StepForm form_of_steps() const;
+  /// Whether the next step may be one of those made before the step's CUDA graph is there.
   bool awaits_capture() const;
 
   const Network& network() const { return *network_; }

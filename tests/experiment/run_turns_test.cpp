@@ -1,6 +1,8 @@
 // Runs that take turns in one thread end with the files that each has alone.
 #include "experiment/run_turns.h"
 
+#include <atomic>
+#include <chrono>
 #include <csignal>
 #include <functional>
 #include <string>
@@ -9,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "config/config.h"
+#include "experiment/blind_eval.h"
 #include "experiment/train_run.h"
 #include "support/catch.h"
 #include "support/gpu.h"
@@ -36,6 +39,7 @@ std::vector<PlannedRun> three_runs(const fs::path& folder, const std::string& de
     run.config = parse_config(tiny_yaml(variant, kEpochs), "run.yaml");
     run.config.seed = seed;
     run.config.train.device = device;
+    run.config.train.eval_batch_size = 5;  // 12 batches: an evaluation takes two turns
     run.folder = folder / (run.arm + std::to_string(seed));
     run.total_steps = kEpochs * 15;
     runs.push_back(run);
@@ -59,10 +63,14 @@ void check_files_are_those_of_runs_alone(const MakeRuns& make) {
   for (const PlannedRun& run : make(folder.path() / "alone")) {
     RunObserver observer;
     train_run(run.config, load_dataset(run.config), {run.folder, false, nullptr}, observer);
+    const TrainedModel model = model_of_run(run.folder);
+    const Dataset data = load_dataset(run.config);
+    write_blind_eval(
+        run.folder, model, data,
+        blind_evaluate(model, data, {{Protocol::Kind::kInformed, 0}, {Protocol::Kind::kBlind, 0}}));
     const fs::path other = folder.path() / "together" / run.folder.filename();
     INFO(run.name());
-    CHECK(fs::exists(other / "blind_eval" / "blind_eval.json"));
-    fs::remove_all(other / "blind_eval");
+    REQUIRE(fs::exists(other / "blind_eval" / "blind_eval.json"));
     const auto expected = files_without_clock(run.folder), found = files_without_clock(other);
     REQUIRE(found.size() == expected.size());
     for (size_t i = 0; i < found.size(); ++i) {
@@ -119,6 +127,40 @@ TEST_CASE("a turn ends before it looks at numbers, and the next one looks first"
   CHECK((seen.steps == 15 && seen.epochs == 0));
   turn(1);
   CHECK((seen.steps == 16 && seen.epochs == 1));
+}
+
+TEST_CASE("an evaluation stopped between two turns is made anew on resuming", "[experiment]") {
+  const TemporaryFolder folder;
+  const PlannedRun plan = three_runs(folder.path() / "cut", "cpu")[0];
+  const Dataset data = load_dataset(plan.config);
+  struct Seen : RunObserver {
+    int64_t evaluations = 0, epochs = 0;
+    void on_evaluate(int64_t) override { ++evaluations; }
+    void on_epoch(const EpochRecord&) override { ++epochs; }
+  } seen;
+  std::atomic<int> stop{0};
+  {
+    TrainingRun run(plan.config, data, {plan.folder, false, &stop}, seen);
+    while (seen.evaluations < 1) REQUIRE_FALSE(run.take_turn(64, 2));
+    REQUIRE_FALSE(run.take_turn(64, 2));
+    CHECK(seen.epochs == 0);
+    stop = SIGTERM;
+    CHECK(run.take_turn(64, 2) == RunEnd::kInterrupted);
+    CHECK(seen.epochs == 0);
+  }
+  CHECK(train_run(plan.config, data, {plan.folder, true, nullptr}, seen) == RunEnd::kFinished);
+  const PlannedRun straight = three_runs(folder.path() / "straight", "cpu")[0];
+  train_run(straight.config, data, {straight.folder, false, nullptr}, seen);
+  CHECK(files_without_clock(plan.folder) == files_without_clock(straight.folder));
+}
+
+TEST_CASE("runs at work in turns are looked at again at once, waiting ones soon", "[experiment]") {
+  const TemporaryFolder folder;
+  const PlannedRun plan = three_runs(folder.path(), "cpu")[0];
+  const auto stage = launch_in_turns()(plan, RunStage::kTrain, 1);
+  CHECK(stage->until_next_poll() < std::chrono::milliseconds(1));
+  CHECK_FALSE(stage->poll());
+  CHECK(stage->until_next_poll() == std::chrono::microseconds(0));
 }
 
 TEST_CASE("on a GPU runs on streams of their own have the numbers that each has alone",

@@ -152,7 +152,7 @@ TEST_CASE("on a GPU clipping and AdamW give what their source gives on the host"
 }
 
 TEST_CASE("on a GPU products of fewer bits err as their format says, and the switch is put back") {
-  if (!has_gpu_and_kernels()) return;
+  if (!has_gpu_with_fewer_bits()) return;
   Draw draw(4);
   const at::Device gpu(at::kCUDA, 0);
   const bool before = at::globalContext().allowTF32CuBLAS();

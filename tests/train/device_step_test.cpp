@@ -19,6 +19,7 @@
 #include "support/temp_dir.h"
 #include "support/tiny_setup.h"
 #include "train/checkpoint.h"
+#include "train/own_stream.h"
 #include "train/task_dropout.h"
 #include "train/trainer.h"
 
@@ -30,7 +31,7 @@ namespace {
 struct Trained {
   at::Tensor weights, moments, conflict;
   std::vector<double> losses, norms, epoch_sums;
-  bool replays = false;  // a graph at the end
+  StepForm form = StepForm::kAuto;  // of the last step
 };
 
 Trained train(const Config& config, const Dataset& data, at::Device device,
@@ -51,7 +52,7 @@ Trained train(const Config& config, const Dataset& data, at::Device device,
     for (const at::Tensor& mean : trainer.epoch_mean_conflict()) result.conflict = mean;
     trainer.begin_epoch();
   }
-  result.replays = config.train.step == StepForm::kGraph && !trainer.awaits_capture();
+  result.form = trainer.form_of_steps();
   result.weights = trainer.network().parameters().flat().to(at::kCPU).clone();
   result.moments = trainer.state().tensors.at("optimizer.second_moment").to(at::kCPU).clone();
   return result;
@@ -138,6 +139,7 @@ std::unique_ptr<at::ObserverContext> record(const at::RecordFunction& function) 
 std::string describe_program(const std::type_info& program, int64_t blocks, const void* bytes,
                              size_t size) {
   std::string text = std::string(program.name()) + " blocks " + std::to_string(blocks);
+  if (!kObserverSeesBytes) return text;
   for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
     uint64_t word = 0;
     std::memcpy(&word, static_cast<const char*>(bytes) + at, std::min(sizeof word, size - at));
@@ -237,6 +239,10 @@ TEST_CASE("a step of the device form has the same operations and arguments every
 }
 
 TEST_CASE("a number of the host in a block program shows in the recording") {
+  if (!kObserverSeesBytes) {
+    WARN("skipped: this compiler cannot clear the bytes between a struct's members");
+    return;
+  }
   const Dataset data = tiny_dataset();
   const DeviceSplit split = place(data.train, at::kCPU);
   const at::Tensor order = at::tensor({1, 0, 2}, at::kLong), counters = at::zeros({3}, at::kLong);
@@ -344,7 +350,8 @@ TEST_CASE("on a GPU a replay of 100 steps equals 100 steps made call by call") {
   const Trained eager = train(config, data, gpu, look_at_every_step);
   config.train.step = StepForm::kGraph;
   const Trained replayed = train(config, data, gpu, look_at_every_step);
-  CHECK(replayed.replays);
+  CHECK(eager.form == StepForm::kDevice);
+  CHECK(replayed.form == StepForm::kGraph);
   check_same_bytes(replayed, eager);
   check_close(replayed,
               train(hundred_steps(variant, StepForm::kEager), data, at::kCPU, look_at_every_step),
@@ -355,6 +362,7 @@ TEST_CASE("on a GPU a replay of 700 steps of the paper's network equals them mad
   if (!has_gpu_and_kernels()) return;
   const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline);
   const Precision precision = GENERATE(Precision::kFull, Precision::kTf32, Precision::kBf16);
+  if (precision != Precision::kFull && !has_gpu_with_fewer_bits()) return;
   INFO(to_string(variant) << ", " << to_string(precision));
   TinyShape shape;
   shape.train = {100, 100, 100};  // two batches of 128 images and one of 44
@@ -371,14 +379,16 @@ TEST_CASE("on a GPU a replay of 700 steps of the paper's network equals them mad
   const Trained eager = train(config, data, gpu, false);
   config.train.step = StepForm::kGraph;
   const Trained replayed = train(config, data, gpu, false);
-  CHECK(replayed.replays);
+  CHECK(eager.form == StepForm::kDevice);
+  CHECK(replayed.form == StepForm::kGraph);
   check_same_bytes(replayed, eager);
 }
 
 TEST_CASE("on a GPU work that cannot be captured is done as it comes, and the reason is kept") {
   if (!has_gpu_and_kernels()) return;
   StepGraph graph(/*batch=*/1, /*device=*/0);
-  const at::Tensor sum = at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(at::kCUDA, 0));
+  const auto options = at::TensorOptions().dtype(at::kDouble).device(at::kCUDA, 0);
+  const at::Tensor sum = at::zeros({}, options);
   double read = 0.0;
   for (int step = 1; step <= StepGraph::kWarmUpSteps + 3; ++step) {
     graph.run([&] {
@@ -389,4 +399,16 @@ TEST_CASE("on a GPU work that cannot be captured is done as it comes, and the re
   }
   CHECK_FALSE(graph.is_captured());
   CHECK_FALSE(graph.trouble().empty());
+
+  // The failure has left nothing behind: other work is captured, and memory is had and given back.
+  StepGraph next(/*batch=*/2, /*device=*/0);
+  const at::Tensor total = at::zeros({1000}, options);
+  for (int step = 1; step <= StepGraph::kWarmUpSteps + 3; ++step) {
+    next.run([&] { total.add_(at::ones({1000}, options) * 2.0); });
+    CHECK(total.sum().item<double>() == 2000.0 * step);
+  }
+  CHECK(next.is_captured());
+  CHECK(next.trouble().empty());
+  CHECK_NOTHROW(at::zeros({1 << 24}, options).sum().item<double>());
+  CHECK_NOTHROW(give_back_device_memory());
 }

@@ -135,7 +135,7 @@ TEST_CASE("fewer bits are refused where there are none, not ignored") {
   const at::Device gpu(at::kCUDA, 0);
   CHECK_NOTHROW(require_precision(config, Engine::kEmulated, at::kCPU));
 #ifdef CDSP_WITH_CUDA_KERNELS
-  if (has_gpu_and_kernels()) CHECK_NOTHROW(require_precision(config, Engine::kFused, gpu));
+  if (has_gpu_with_fewer_bits()) CHECK_NOTHROW(require_precision(config, Engine::kFused, gpu));
 #else
   CHECK_NOTHROW(require_precision(config, Engine::kFused, gpu));
 #endif
