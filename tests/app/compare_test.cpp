@@ -178,6 +178,55 @@ TEST_CASE("compare baselines takes arms of a suite by name, and says which it wa
   CHECK(second.output.find("not measured") == std::string::npos);
 }
 
+TEST_CASE("a folder of any configs is compared and reported, also without a baseline", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("suite/cdsp.yaml", tiny_yaml("cdsp", 1));
+  folder.write("suite/gentle.yaml", "base: cdsp.yaml\nconflict: {lambda: 1}\n");
+  const Surroundings inside{folder.path(), {}};
+  const auto compared = run_program_in(
+      inside, {"compare", "baselines", "--suite", "suite", "--seeds", "0,1", "--out", "out"});
+  INFO(compared.errors);
+  REQUIRE(compared.exit_code == 0);
+  const fs::path out = folder.path() / "out";
+  const Json json = Json::parse(cdsp::read_file(out / "comparison.json"));
+  CHECK(json.at("order") == Json({"cdsp", "gentle"}));
+  for (const char* arm : {"cdsp", "gentle"}) {
+    const Json& measures = json.at("arms").at(arm).at("measures");
+    CHECK(measures.at("test_accuracy").at("seeds") == 2);
+    CHECK_FALSE(measures.contains("test_accuracy_gap_to_baseline"));
+  }
+  for (const Json& claim : Json::parse(cdsp::read_file(out / "claims.json")).at("claims")) {
+    const std::string id = claim.at("id");
+    CAPTURE(id);
+    const bool needs_other_arms =
+        id == "C5" || id == "C6" || id == "C7" || id == "C10" || id == "C11";
+    if (needs_other_arms) {
+      CHECK(claim.at("verdict") == "not measured");
+      CHECK_THAT(claim.at("sentence").get<std::string>(), ContainsSubstring("no run of arm "));
+    } else if (id == "C1" || id == "C4") {
+      CHECK(claim.at("verdict") != "not measured");
+    }
+  }
+  // Nothing published, and both gaps and their intervals stay empty.
+  const std::string tables = cdsp::read_file(out / "comparison.md");
+  const size_t row = tables.find("| gentle |");
+  REQUIRE(row != std::string::npos);
+  CHECK_THAT(tables.substr(row, tables.find('\n', row) - row),
+             ContainsSubstring(" | - | - | - | ") && Catch::Matchers::EndsWith(" | - | - |"));
+  CHECK(fs::exists(out / "experiments" / "3_necessity_of_conflict" / "differences.csv"));
+  CHECK_FALSE(fs::exists(out / "experiments" / "2_instruction_overfitting"));
+  const auto reported = run_program_in(inside, {"report", "out"});
+  INFO(reported.errors);
+  REQUIRE(reported.exit_code == 0);
+  CHECK_THAT(cdsp::read_file(out / "report.html"),
+             ContainsSubstring("A baseline that is told the task is not among"));
+
+  folder.write("empty/notes.txt", "");
+  const auto empty = run_program_in(inside, {"compare", "baselines", "--suite", "empty"});
+  CHECK(empty.exit_code == 2);
+  CHECK_THAT(empty.errors, ContainsSubstring("empty holds no *.yaml"));
+}
+
 TEST_CASE("a comparison stopped by a signal goes on to the same files", "[app]") {
   const TemporaryFolder folder;
   write_tiny_suite(folder, 4);
