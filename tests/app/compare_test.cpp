@@ -117,6 +117,28 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
                                ContainsSubstring("inconclusive"));
   CHECK_THAT(run_program_in(inside, compare).output, !ContainsSubstring("C1  Told the task"));
 
+  // A plan warns of runs of another commit as their tables do, wherever those runs lie.
+  const auto make_by_other_commit = [&](const fs::path& run) {
+    Json made = Json::parse(cdsp::read_file(run / "run.json"));
+    made["software"]["git_commit"] = "deadbeef0000";
+    cdsp::write_file_atomically(run / "run.json", made.dump());
+  };
+  fs::copy(out, folder.path() / "given", fs::copy_options::recursive);
+  make_by_other_commit(folder.path() / "given" / "blind" / "seed_1");
+  const auto warned =
+      run_program_in(inside, {"compare", "baselines", "--suite", ".", "--seeds", "0,1", "--out",
+                              "new", "--from", "given", "--dry-run"});
+  INFO(warned.errors);
+  REQUIRE(warned.exit_code == 0);
+  const auto tables = run_program_in(inside, {"compare", "baselines", "--suite", ".", "--seeds",
+                                              "0,1", "--out", "new", "--from", "given"});
+  INFO(tables.errors);
+  REQUIRE(tables.exit_code == 0);
+  const std::string warning = tables.output.substr(0, tables.output.find('\n') + 1);
+  CHECK_THAT(warning, ContainsSubstring("deadbeef0000 (blind seed 1)."));
+  CHECK_THAT(warned.output, Catch::Matchers::StartsWith(warning));
+  CHECK_THAT(second_plan.output, !ContainsSubstring("warning"));
+
   // Runs of another config are neither used nor overwritten.
   auto changed = compare;
   changed.insert(changed.end(), {"--set", "optimizer.lr=0.001"});
