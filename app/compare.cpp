@@ -253,8 +253,8 @@ void add_baselines(CLI::App& parent, const GlobalOptions& global, Action& action
   arguments->out = "runs/compare";
   command
       ->add_option("--suite", arguments->suite,
-                   "Folder with baseline.yaml, blind.yaml, cdsp.yaml and any further arms, or a "
-                   "file that lists arms")
+                   "Folder of configs, each *.yaml an arm named after its file (also one that "
+                   "others name as their base), or a file that lists arms")
       ->capture_default_str()
       ->type_name("DIR|FILE");
   command

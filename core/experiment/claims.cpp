@@ -319,14 +319,17 @@ std::string unlike_but_for_conflict(const ClaimRun& cdsp, const ClaimRun& withou
   return "";
 }
 
+/// Why the two arms of C11 cannot be set against each other; empty if they can, or one is missing.
+std::string obstacle_to_cause(const Arms& arms) {
+  const ClaimRun *cdsp = arms.any_of(kCdsp), *without = arms.any_of(kNoConflict);
+  if (cdsp == nullptr || without == nullptr) return "";
+  return unlike_but_for_conflict(*cdsp, *without);
+}
+
 Claim cause(const Arms& arms) {
   Claim claim;
   claim.title = "The conflict causes the separation";
-  const ClaimRun *cdsp = arms.any_of(kCdsp), *without = arms.any_of(kNoConflict);
-  if (cdsp != nullptr && without != nullptr) {
-    claim.sentence = unlike_but_for_conflict(*cdsp, *without);
-    if (!claim.sentence.empty()) return claim;
-  }
+  if (!obstacle_to_cause(arms).empty()) return claim;
   claim.parts = {paired_part("separation index informed, CDSP - CDSP without conflict", "bits",
                              arms.differences(kCdsp, kNoConflict, informed_separation),
                              Side::kAbove)};
@@ -339,6 +342,7 @@ Claim cause(const Arms& arms) {
 struct ClaimEntry {
   std::vector<const char*> arms;  // that it needs
   Claim (*build)(const Arms& arms);
+  std::string (*obstacle)(const Arms& arms) = nullptr;  // why its arms do not serve it
 };
 
 /// C1 to C11.
@@ -353,7 +357,7 @@ const std::vector<ClaimEntry>& all_claims() {
                                                   {{kCdsp}, sparsity_course},
                                                   {{kCdsp}, settled_loss},
                                                   {{kBaseline, kCdsp}, evolutionary_tax},
-                                                  {{kCdsp, kNoConflict}, cause}};
+                                                  {{kCdsp, kNoConflict}, cause, obstacle_to_cause}};
   return entries;
 }
 
@@ -399,9 +403,9 @@ Claims judge_claims(const std::vector<ClaimRun>& runs, const std::string& contro
     const ClaimEntry& entry = all_claims()[i];
     Claim claim = entry.build(arms);
     claim.id = id_of(i);
-    const std::string missing = missing_arm(entry, arms, controls);
-    if (!missing.empty()) claim.sentence = missing;
-    judge(claim, i + 1);
+    std::string obstacle = missing_arm(entry, arms, controls);
+    if (obstacle.empty() && entry.obstacle != nullptr) obstacle = entry.obstacle(arms);
+    judge(claim, i + 1, obstacle);
     claims.claims.push_back(std::move(claim));
   }
   return claims;

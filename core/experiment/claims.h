@@ -96,10 +96,12 @@ struct ClaimPart {
   std::optional<Interval> interval;            // what the verdict is passed on
   std::optional<Interval> interval_bootstrap;  // beside it; none for a share
   Verdict verdict = Verdict::kNotMeasured;
+  std::string note;  // what the numbers alone do not tell ("all equal, ..."); empty if nothing
 };
 
 struct Claim {
-  std::string id, title, sentence;
+  std::string id, title;
+  std::string sentence;  // the verdict and what decided it
   Verdict verdict = Verdict::kNotMeasured;
   std::vector<ClaimPart> parts;
   std::vector<ClaimPart> beside;  // shown, not judged with the claim

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
@@ -54,27 +53,22 @@ bool any_part(const Claim& claim, Verdict verdict) {
                      [verdict](const ClaimPart& part) { return part.verdict == verdict; });
 }
 
-std::string short_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", value);
-  return text;
-}
-
-/// A difference of accuracies, a fraction in the files, is said in percentage points.
-std::string number_in_words(const ClaimPart& part, double value) {
-  return short_number(part.unit == kOfAccuracy ? 100 * value : value);
-}
-
-/// "0.21 bits", "2 of 5 seeds", "-3.1 percentage points".
-std::string estimate_in_words(const ClaimPart& part, size_t seeds) {
-  if (part.share) {
-    const double hits = *part.estimate * static_cast<double>(seeds);
-    return std::to_string(std::llround(hits)) + " of " + std::to_string(seeds) +
-           (seeds == 1 ? " seed" : " seeds") + ", a share";
+/// What the numbers alone do not tell.
+std::string note_on(const ClaimPart& part, const std::vector<double>& defined) {
+  std::string note;
+  const auto add = [&note](const std::string& text) { note += (note.empty() ? "" : ", ") + text; };
+  if (part.estimate && !part.interval) add("one seed gives no interval");
+  if (part.interval && !part.share && all_alike(defined)) {
+    add("all equal");
+    if (defined.size() < static_cast<size_t>(kSeedsWithoutSpread))
+      add("which decides from " + std::to_string(kSeedsWithoutSpread) + " seeds on");
   }
-  const std::string number = number_in_words(part, *part.estimate);
-  if (part.unit == kOfAccuracy) return number + " percentage points";
-  return number + (part.unit.empty() ? "" : " " + part.unit);
+  const size_t seeds = part.values.size();
+  if (defined.size() < seeds) {
+    add("not defined in " + std::to_string(seeds - defined.size()) + " of " +
+        std::to_string(seeds) + (seeds == 1 ? " seed" : " seeds"));
+  }
+  return note;
 }
 
 nlohmann::ordered_json interval_json(const std::optional<Interval>& interval) {
@@ -100,6 +94,7 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
   json["interval_kind"] = part.share ? "clopper-pearson" : "student-t";
   json["interval_bootstrap"] = interval_json(part.interval_bootstrap);
   json["verdict"] = to_string(part.verdict);
+  json["note"] = part.note;
   return json;
 }
 
@@ -107,22 +102,25 @@ nlohmann::ordered_json part_json(const ClaimPart& part) {
 
 void judge(ClaimPart& part, uint64_t stream) {
   const std::vector<double> values = defined_values(part);
-  if (values.empty()) return;
-  part.estimate = sample_mean(values);
-  if (part.share) {
-    const auto hits = std::count(values.begin(), values.end(), 1.0);
-    part.interval = clopper_pearson_interval(hits, static_cast<int64_t>(values.size()));
-  } else {
-    part.interval = student_t_interval(values);
-    part.interval_bootstrap = bootstrap_interval(values, stream);
+  if (!values.empty()) {
+    part.estimate = sample_mean(values);
+    if (part.share) {
+      const auto hits = std::count(values.begin(), values.end(), 1.0);
+      part.interval = clopper_pearson_interval(hits, static_cast<int64_t>(values.size()));
+    } else {
+      part.interval = student_t_interval(values);
+      part.interval_bootstrap = bootstrap_interval(values, stream);
+    }
+    const bool no_spread = !part.share && all_alike(values) &&
+                           values.size() < static_cast<size_t>(kSeedsWithoutSpread);
+    part.verdict = part.interval && !no_spread
+                       ? verdict_of(*part.interval, part.side, part.threshold)
+                       : Verdict::kInconclusive;
   }
-  const bool no_spread =
-      !part.share && all_alike(values) && values.size() < static_cast<size_t>(kSeedsWithoutSpread);
-  part.verdict = part.interval && !no_spread ? verdict_of(*part.interval, part.side, part.threshold)
-                                             : Verdict::kInconclusive;
+  part.note = note_on(part, values);
 }
 
-void judge(Claim& claim, uint64_t number) {
+void judge(Claim& claim, uint64_t number, const std::string& obstacle) {
   for (size_t i = 0; i < claim.parts.size(); ++i)
     judge(claim.parts[i], number * kStreamsPerClaim + i);
   for (size_t i = 0; i < claim.beside.size(); ++i)
@@ -138,48 +136,7 @@ void judge(Claim& claim, uint64_t number) {
     claim.verdict = Verdict::kInconclusive;
   else
     claim.verdict = Verdict::kSupported;
-  std::string sentence;
-  for (const ClaimPart& part : claim.parts) {
-    if (!part.values.empty()) sentence += (sentence.empty() ? "" : "; ") + sentence_of(part);
-  }
-  for (const ClaimPart& part : claim.beside) {
-    if (!part.at_start || !part.estimate) continue;
-    sentence += (sentence.empty() ? "" : "; ") + sentence_of(part);
-    if (part.verdict == Verdict::kSupported) sentence += ", so already met untrained";
-  }
-  if (!claim.sentence.empty())
-    sentence += (sentence.empty() ? "" : "; ") + claim.sentence;
-  else if (any_part(claim, Verdict::kNotMeasured) && sentence.empty())
-    sentence = "no seed has runs of all the arms that it compares";
-  claim.sentence = sentence;
-}
-
-std::string sentence_of(const ClaimPart& part) {
-  const size_t seeds = part.values.size(), defined = defined_values(part).size();
-  std::string text = part.name + ": ";
-  if (part.estimate) {
-    text += estimate_in_words(part, defined);
-    if (part.interval) {
-      text += " [" + number_in_words(part, part.interval->low) + ", " +
-              number_in_words(part, part.interval->high) + "]";
-      if (!part.share) text += " over " + std::to_string(defined) + " seeds";
-      if (!part.share && all_alike(defined_values(part))) {
-        text += ", all equal";
-        if (defined < static_cast<size_t>(kSeedsWithoutSpread))
-          text += ", which decides from " + std::to_string(kSeedsWithoutSpread) + " seeds on";
-      }
-    } else {
-      text += " from one seed, which gives no interval";
-    }
-    text += ", claimed " + std::string(to_string(part.side)) + " " +
-            number_in_words(part, part.threshold);
-  }
-  if (defined < seeds) {
-    text += std::string(part.estimate ? ", " : "") + "not defined in " +
-            std::to_string(seeds - defined) + " of " + std::to_string(seeds) +
-            (seeds == 1 ? " seed" : " seeds");
-  }
-  return text;
+  claim.sentence = sentence_of(claim, obstacle);
 }
 
 const char* to_string(Verdict verdict) {

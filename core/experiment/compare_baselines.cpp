@@ -39,9 +39,7 @@ std::vector<ComparedArm> arms_of(const Suite& suite) {
 }
 
 Suite suite_of(const CompareOptions& options) {
-  Suite suite = load_suite(options.suite, options.overrides);
-  if (!options.arms.empty()) suite.arms = chosen_arms(suite, options.arms);
-  return suite;
+  return load_suite(options.suite, options.overrides, options.arms);
 }
 
 /// How long each arm trained: the same for all of its seeds.

@@ -53,7 +53,7 @@ std::string experts(const Comparison& comparison, const std::vector<const Compar
                     ShownTable& shown) {
   std::string table =
       "seed,layer,task,informed_expert,share_informed,share_blind,place_blind,blind_expert,"
-      "total_variation,jensen_shannon\n";
+      "total_variation,jensen_shannon,pearson\n";
   for (const ComparedRun* run : runs) {
     for (size_t layer = 0; layer < run->informed_routing.size(); ++layer) {
       const RoutingRows &told = run->informed_routing[layer], &blind = run->blind_routing[layer];
@@ -61,18 +61,20 @@ std::string experts(const Comparison& comparison, const std::vector<const Compar
       for (size_t task = 0; task < comparison.tasks.size(); ++task) {
         const size_t expert = told_experts[task];
         const double shift = total_variation(told[task], blind[task]);
+        const double alike = pearson(told[task], blind[task]);
         CsvRow row;
         row.add(std::to_string(run->seed)).add(static_cast<int64_t>(layer));
         row.add(comparison.tasks[task]).add(static_cast<int64_t>(expert));
         row.add(told[task][expert]).add(blind[task][expert]);
         row.add(place_of(blind[task], expert)).add(static_cast<int64_t>(blind_experts[task]));
-        table += row.add(shift).add(jensen_shannon(told[task], blind[task])).text() + "\n";
+        row.add(shift).add(jensen_shannon(told[task], blind[task]));
+        table += row.add(alike).text() + "\n";
         if (layer != 0) continue;
         shown.rows.push_back({std::to_string(run->seed), comparison.tasks[task],
                               std::to_string(expert), cell(told[task][expert], 2),
                               cell(blind[task][expert], 2),
                               std::to_string(place_of(blind[task], expert)),
-                              std::to_string(blind_experts[task]), cell(shift, 2)});
+                              std::to_string(blind_experts[task]), cell(shift, 2), cell(alike, 2)});
       }
     }
   }
@@ -129,14 +131,16 @@ fs::path write_overfitting(const Comparison& comparison, const fs::path& out) {
   ShownTable fate;
   fate.title = "What became of each task's expert, layer 0";
   fate.columns = {"seed",           "task",           "expert told",     "its share told",
-                  "share not told", "place not told", "expert not told", "total variation"};
+                  "share not told", "place not told", "expert not told", "total variation",
+                  "Pearson"};
   folder.add_csv("routing.csv", routing(comparison, runs),
                  "share of each task's expert selections, told the task and not told");
   folder.add_csv("pairs.csv", pairs(comparison, runs),
                  "how alike two tasks' rows are under each protocol");
   folder.add_csv("experts.csv", experts(comparison, runs, fate),
                  "each task's most selected expert when told, and what share and place it keeps "
-                 "when not; distance of the two rows");
+                 "when not; of its row told and its row not told the total variation, the "
+                 "Jensen-Shannon divergence in bits and the Pearson correlation");
   folder.add_csv("accuracy.csv", accuracies(comparison, runs), "test accuracy of each task");
   folder.add_table(summary_table(comparison));
   folder.add_table(fate);

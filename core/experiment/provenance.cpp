@@ -20,18 +20,40 @@ constexpr Fact kFacts[] = {{"commit", &RunMaker::commit},
                            {"device", &RunMaker::device},
                            {"engine", &RunMaker::engine}};
 
+/// A run by its name, and who made it.
+struct MadeRun {
+  std::string name;
+  RunMaker maker;
+};
+
+std::vector<MadeRun> made_runs(const std::vector<ComparedRun>& runs) {
+  std::vector<MadeRun> made;
+  for (const ComparedRun& run : runs)
+    made.push_back({run.arm + " seed " + std::to_string(run.seed), run.maker});
+  return made;
+}
+
+std::vector<MadeRun> made_runs(const std::vector<PlannedRun>& runs) {
+  std::vector<MadeRun> made;
+  for (const PlannedRun& run : runs) {
+    const bool stays = run.state == RunState::kFinished;
+    made.push_back({run.name(), stays ? run.maker.value_or(RunMaker()) : this_program()});
+  }
+  return made;
+}
+
 /// The values of a fact in the order they come, each with the names of its runs.
 using Groups = std::vector<std::pair<std::string, std::vector<std::string>>>;
 
-Groups groups_of(const std::vector<ComparedRun>& runs, const Fact& fact) {
+Groups groups_of(const std::vector<MadeRun>& runs, const Fact& fact) {
   Groups groups;
-  for (const ComparedRun& run : runs) {
+  for (const MadeRun& run : runs) {
     const std::string& said = run.maker.*fact.value;
     const std::string value = said.empty() ? kUnknown : said;
     auto group = std::find_if(groups.begin(), groups.end(),
                               [&](const auto& known) { return known.first == value; });
     if (group == groups.end()) group = groups.insert(groups.end(), {value, {}});
-    group->second.push_back(run.arm + " seed " + std::to_string(run.seed));
+    group->second.push_back(run.name);
   }
   return groups;
 }
@@ -51,25 +73,7 @@ std::string text_of(const Groups& groups) {
   return text;
 }
 
-}  // namespace
-
-std::vector<std::pair<std::string, std::string>> provenance_of(
-    const std::string& data_fingerprint, const std::vector<ComparedRun>& runs) {
-  const RunMaker here = this_program();
-  std::vector<std::pair<std::string, std::string>> provenance = {
-      {"data_fingerprint", data_fingerprint}, {"results_version", std::to_string(kResultsVersion)}};
-  for (const Fact& fact : kFacts) {
-    const std::string& value = here.*fact.value;
-    if (!value.empty()) provenance.emplace_back(std::string("tables_made_by_") + fact.name, value);
-  }
-  for (const Fact& fact : kFacts) {
-    provenance.emplace_back(std::string("runs_made_by_") + fact.name,
-                            text_of(groups_of(runs, fact)));
-  }
-  return provenance;
-}
-
-std::vector<std::string> notes_on_makers(const std::vector<ComparedRun>& runs) {
+std::vector<std::string> notes_on_makers_of(const std::vector<MadeRun>& runs) {
   std::vector<std::string> notes;
   for (const Fact& fact : {kFacts[0], kFacts[4]}) {
     Groups groups = groups_of(runs, fact);
@@ -84,6 +88,32 @@ std::vector<std::string> notes_on_makers(const std::vector<ComparedRun>& runs) {
                     "s: " + text_of(groups) + ".");
   }
   return notes;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> provenance_of(
+    const std::string& data_fingerprint, const std::vector<ComparedRun>& runs) {
+  const RunMaker here = this_program();
+  std::vector<std::pair<std::string, std::string>> provenance = {
+      {"data_fingerprint", data_fingerprint}, {"results_version", std::to_string(kResultsVersion)}};
+  for (const Fact& fact : kFacts) {
+    const std::string& value = here.*fact.value;
+    if (!value.empty()) provenance.emplace_back(std::string("tables_made_by_") + fact.name, value);
+  }
+  for (const Fact& fact : kFacts) {
+    provenance.emplace_back(std::string("runs_made_by_") + fact.name,
+                            text_of(groups_of(made_runs(runs), fact)));
+  }
+  return provenance;
+}
+
+std::vector<std::string> notes_on_makers(const std::vector<ComparedRun>& runs) {
+  return notes_on_makers_of(made_runs(runs));
+}
+
+std::vector<std::string> notes_on_makers(const std::vector<PlannedRun>& runs) {
+  return notes_on_makers_of(made_runs(runs));
 }
 
 std::vector<std::string> notes_on_other_runs(const std::vector<ComparedRun>& runs,

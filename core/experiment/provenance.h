@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "experiment/comparison.h"
+#include "experiment/run_plan.h"
 
 namespace cdsp {
 
@@ -17,6 +18,8 @@ std::vector<std::pair<std::string, std::string>> provenance_of(
 
 /// A sentence where the runs are of different commits or engines: allowed, but to be known.
 std::vector<std::string> notes_on_makers(const std::vector<ComparedRun>& runs);
+/// The same of a plan, in which every run that is not finished will be of this program.
+std::vector<std::string> notes_on_makers(const std::vector<PlannedRun>& runs);
 
 /// A sentence that names the runs in `out` which are not among these; empty if there are none.
 std::vector<std::string> notes_on_other_runs(const std::vector<ComparedRun>& runs,

@@ -68,10 +68,13 @@ RunMaker maker_of(const nlohmann::json& run) {
 RunDirectory::RunDirectory(fs::path path, Mode mode)
     : path_(std::move(path)), kept_(mode == Mode::kResume) {
   reject_unusable(path_, mode);
-  std::error_code code;
-  made_here_ = fs::create_directories(path_, code);
-  if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
-  lock_ = take_lock(path_);
+  try {
+    make_folders();
+    lock_ = take_lock(path_);
+  } catch (const InputError&) {
+    remove_made_folders();
+    throw;
+  }
   // Another process may have begun a run here, and ended, since the first look.
   if (mode == Mode::kNew && holds_files(path_)) {
     kept_ = true;
@@ -105,8 +108,27 @@ void RunDirectory::release() {
   }
   // Deleted while still held: whoever opens the name next makes a file of their own.
   ::unlink((path_ / kLockName).c_str());
-  if (!kept_ && made_here_) fs::remove(path_, ignored);
+  if (!kept_) remove_made_folders();
   ::close(lock_);
+}
+
+void RunDirectory::make_folders() {
+  std::error_code code;
+  std::vector<fs::path> missing;
+  for (fs::path folder = path_; !folder.empty() && !fs::exists(folder, code);
+       folder = folder.parent_path()) {
+    missing.push_back(folder);
+  }
+  for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
+    if (fs::create_directory(*folder, code)) made_.push_back(*folder);
+    if (code) throw InputError(path_.string() + ": cannot be created: " + code.message());
+  }
+}
+
+/// Those that are empty: another run may have come to live in one meanwhile.
+void RunDirectory::remove_made_folders() {
+  std::error_code code;
+  while (!made_.empty() && fs::remove(made_.back(), code)) made_.pop_back();
 }
 
 void RunDirectory::reject_as_not_empty(const fs::path& path) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -24,7 +25,8 @@ class RunDirectory {
   /// The constructor's refusals without making anything: a look before the data are read.
   static void reject_unusable(const std::filesystem::path& path, Mode mode);
   /// Gives the folder back. A new run's folder that was not kept is emptied, and removed if it was
-  /// made here: a run that never began leaves nothing behind.
+  /// made here, with the folders above it that were made with it and are empty: a run that never
+  /// began leaves nothing behind.
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
@@ -39,11 +41,13 @@ class RunDirectory {
 
  private:
   void release();
+  void make_folders();
+  void remove_made_folders();
   [[noreturn]] static void reject_as_not_empty(const std::filesystem::path& path);
 
   std::filesystem::path path_;
   int lock_ = -1;
-  bool made_here_ = false;
+  std::vector<std::filesystem::path> made_;  // by this, the outermost first
   bool kept_ = false;
 };
 

@@ -41,16 +41,6 @@ SuiteArm arm_of(const std::string& name, const fs::path& file, const std::string
 
 std::vector<SuiteArm> arms_of_folder(const fs::path& folder,
                                      const std::vector<std::string>& overrides) {
-  std::string missing;
-  for (const std::string& name : standard_arms()) {
-    if (!fs::exists(folder / (name + ".yaml")))
-      missing += (missing.empty() ? "" : ", ") + name + ".yaml";
-  }
-  if (!missing.empty()) {
-    throw InputError("--suite: " + folder.string() + " lacks " + missing +
-                     "; a folder of configs needs baseline.yaml, blind.yaml and cdsp.yaml, a "
-                     "suite file any arms");
-  }
   std::vector<SuiteArm> arms;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const fs::path& file = entry.path();
@@ -60,6 +50,11 @@ std::vector<SuiteArm> arms_of_folder(const fs::path& folder,
       throw InputError(file.string() + ": its name cannot be an arm's; allowed: 1 to 64 letters, " +
                        "digits, - or _, other than experiments and report");
     arms.push_back(arm_of(name, file, file.string(), overrides));
+  }
+  if (arms.empty()) {
+    throw InputError("--suite: " + folder.string() +
+                     " holds no *.yaml; allowed: a folder of configs, each an arm, or a suite "
+                     "file that lists arms");
   }
   return arms;
 }
@@ -132,20 +127,7 @@ std::vector<SuiteArm> arms_of_file(const fs::path& file,
   return arms;
 }
 
-}  // namespace
-
-const std::vector<std::string>& standard_arms() {
-  static const std::vector<std::string> arms = {"baseline", "blind", "cdsp"};
-  return arms;
-}
-
-bool arm_stands_before(const std::string& a, const std::string& b) {
-  const auto& standard = standard_arms();
-  const auto place_a = std::find(standard.begin(), standard.end(), a);
-  const auto place_b = std::find(standard.begin(), standard.end(), b);
-  return place_a != place_b ? place_a < place_b : a < b;
-}
-
+/// The named arms of a suite, in its order.
 std::vector<SuiteArm> chosen_arms(const Suite& suite, const std::vector<std::string>& names) {
   std::string there;
   for (const SuiteArm& arm : suite.arms) there += (there.empty() ? "" : ", ") + arm.name;
@@ -163,6 +145,20 @@ std::vector<SuiteArm> chosen_arms(const Suite& suite, const std::vector<std::str
     if (std::find(names.begin(), names.end(), arm.name) != names.end()) chosen.push_back(arm);
   }
   return chosen;
+}
+
+}  // namespace
+
+const std::vector<std::string>& standard_arms() {
+  static const std::vector<std::string> arms = {"baseline", "blind", "cdsp"};
+  return arms;
+}
+
+bool arm_stands_before(const std::string& a, const std::string& b) {
+  const auto& standard = standard_arms();
+  const auto place_a = std::find(standard.begin(), standard.end(), a);
+  const auto place_b = std::find(standard.begin(), standard.end(), b);
+  return place_a != place_b ? place_a < place_b : a < b;
 }
 
 fs::path suite_with_controls(const fs::path& suite) {
@@ -200,7 +196,8 @@ void require_same_data(const std::vector<SuiteArm>& arms) {
   }
 }
 
-Suite load_suite(const fs::path& suite, const std::vector<std::string>& overrides) {
+Suite load_suite(const fs::path& suite, const std::vector<std::string>& overrides,
+                 const std::vector<std::string>& names) {
   reject_seed_overrides(overrides);
   Suite result;
   result.name = suite.lexically_normal().string();
@@ -210,6 +207,7 @@ Suite load_suite(const fs::path& suite, const std::vector<std::string>& override
       fs::is_directory(suite) ? arms_of_folder(suite, overrides) : arms_of_file(suite, overrides);
   std::sort(result.arms.begin(), result.arms.end(),
             [](const SuiteArm& a, const SuiteArm& b) { return arm_stands_before(a.name, b.name); });
+  if (!names.empty()) result.arms = chosen_arms(result, names);
   require_same_data(result.arms);
   return result;
 }

@@ -1,7 +1,8 @@
 // A suite: the arms of a comparison, each a config under a name.
 //
-// A folder is a suite of all its *.yaml files, each an arm named by its stem; baseline, blind and
-// cdsp must be among them. A file is a suite of the arms that it lists, with paths relative to it:
+// A folder is a suite of all its *.yaml files, each an arm named by its stem, whichever they are: a
+// file that others name as their base is an arm too, as a profile's cdsp.yaml is. A file is a suite
+// of the arms that it lists, with paths relative to it:
 //
 //   arms:
 //     cdsp: {config: paper/cdsp.yaml}
@@ -34,15 +35,13 @@ const std::vector<std::string>& standard_arms();
 /// Whether arm `a` stands before arm `b`: the standard arms first, the others by name.
 bool arm_stands_before(const std::string& a, const std::string& b);
 
-/// Reads a suite. `overrides` ("key=value") go on top of every arm's file; what a suite file sets
-/// for an arm lies above them, since it is what makes the arm. Throws InputError naming file, line
-/// and arm if the suite or a config in it is not valid, an arm of a standard name is of another
-/// variant, a folder lacks a standard arm, or the arms do not share their data.
-Suite load_suite(const std::filesystem::path& suite, const std::vector<std::string>& overrides);
-
-/// The named arms of a suite, in its order. Throws InputError naming the arms that there are for a
-/// name that is none of them, or that stands there twice.
-std::vector<SuiteArm> chosen_arms(const Suite& suite, const std::vector<std::string>& names);
+/// Reads a suite, of its arms those that `names` lists, or all if it lists none. `overrides`
+/// ("key=value") go on top of every arm's file; what a suite file sets for an arm lies above them,
+/// since it is what makes the arm. Throws InputError naming file, line and arm if the suite or a
+/// config in it is not valid, an arm of a standard name is of another variant, a folder holds no
+/// config, a name is none of its arms or stands there twice, or these arms do not share their data.
+Suite load_suite(const std::filesystem::path& suite, const std::vector<std::string>& overrides,
+                 const std::vector<std::string>& names = {});
 
 /// Where the controls of a suite are: DIR-controls.yaml beside a folder DIR, a suite file itself;
 /// empty if there is no such file.

@@ -67,7 +67,9 @@ std::string claims_text(const ClaimsData& claims) {
                      interval_text(part.judged), needed, part.verdict});
     }
   }
-  return table.text() + "\n" + verdicts_in_words(claims) + "\n";
+  std::string sentences;
+  for (const ClaimData& claim : claims.claims) sentences += claim.id + "  " + claim.sentence + "\n";
+  return table.text() + "\n" + sentences + "\n" + verdicts_in_words(claims) + "\n";
 }
 
 std::string report_text(const ReportData& data, const Terminal& terminal) {

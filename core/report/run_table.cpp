@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "experiment/provenance.h"
+#include "report/comparison_table.h"
 #include "report/progress.h"
 #include "report/text_table.h"
 
@@ -40,7 +42,8 @@ std::string plan_text(const RunPlan& plan, const JobShare& share) {
     row.push_back(run.folder.string());
     table.add_row(row);
   }
-  std::string text = table.text() + "\n" + std::to_string(plan.runs.size()) + " runs:";
+  std::string text = notes_text(notes_on_makers(plan.runs)) + table.text() + "\n" +
+                     std::to_string(plan.runs.size()) + " runs:";
   for (const char* action : {"train", "continue", "evaluate", "reuse"}) {
     if (count_of(plan, action) > 0)
       text += " " + std::to_string(count_of(plan, action)) + " to " + action + ",";
@@ -68,6 +71,7 @@ nlohmann::ordered_json plan_json(const RunPlan& plan, const JobShare& share) {
                             {"steps", run.total_steps},
                             {"folder", run.folder.string()}});
   }
+  json["notes"] = notes_on_makers(plan.runs);
   return json;
 }
 

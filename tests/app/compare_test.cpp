@@ -117,6 +117,28 @@ TEST_CASE("compare baselines trains what is missing and takes the rest as it is"
                                ContainsSubstring("inconclusive"));
   CHECK_THAT(run_program_in(inside, compare).output, !ContainsSubstring("C1  Told the task"));
 
+  // A plan warns of runs of another commit as their tables do, wherever those runs lie.
+  const auto make_by_other_commit = [&](const fs::path& run) {
+    Json made = Json::parse(cdsp::read_file(run / "run.json"));
+    made["software"]["git_commit"] = "deadbeef0000";
+    cdsp::write_file_atomically(run / "run.json", made.dump());
+  };
+  fs::copy(out, folder.path() / "given", fs::copy_options::recursive);
+  make_by_other_commit(folder.path() / "given" / "blind" / "seed_1");
+  const auto warned =
+      run_program_in(inside, {"compare", "baselines", "--suite", ".", "--seeds", "0,1", "--out",
+                              "new", "--from", "given", "--dry-run"});
+  INFO(warned.errors);
+  REQUIRE(warned.exit_code == 0);
+  const auto tables = run_program_in(inside, {"compare", "baselines", "--suite", ".", "--seeds",
+                                              "0,1", "--out", "new", "--from", "given"});
+  INFO(tables.errors);
+  REQUIRE(tables.exit_code == 0);
+  const std::string warning = tables.output.substr(0, tables.output.find('\n') + 1);
+  CHECK_THAT(warning, ContainsSubstring("deadbeef0000 (blind seed 1)."));
+  CHECK_THAT(warned.output, Catch::Matchers::StartsWith(warning));
+  CHECK_THAT(second_plan.output, !ContainsSubstring("warning"));
+
   // Runs of another config are neither used nor overwritten.
   auto changed = compare;
   changed.insert(changed.end(), {"--set", "optimizer.lr=0.001"});
@@ -176,6 +198,55 @@ TEST_CASE("compare baselines takes arms of a suite by name, and says which it wa
   REQUIRE(second.exit_code == 0);
   CHECK_THAT(second.errors, ContainsSubstring("cdsp seed 0: finished before"));
   CHECK(second.output.find("not measured") == std::string::npos);
+}
+
+TEST_CASE("a folder of any configs is compared and reported, also without a baseline", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("suite/cdsp.yaml", tiny_yaml("cdsp", 1));
+  folder.write("suite/gentle.yaml", "base: cdsp.yaml\nconflict: {lambda: 1}\n");
+  const Surroundings inside{folder.path(), {}};
+  const auto compared = run_program_in(
+      inside, {"compare", "baselines", "--suite", "suite", "--seeds", "0,1", "--out", "out"});
+  INFO(compared.errors);
+  REQUIRE(compared.exit_code == 0);
+  const fs::path out = folder.path() / "out";
+  const Json json = Json::parse(cdsp::read_file(out / "comparison.json"));
+  CHECK(json.at("order") == Json({"cdsp", "gentle"}));
+  for (const char* arm : {"cdsp", "gentle"}) {
+    const Json& measures = json.at("arms").at(arm).at("measures");
+    CHECK(measures.at("test_accuracy").at("seeds") == 2);
+    CHECK_FALSE(measures.contains("test_accuracy_gap_to_baseline"));
+  }
+  for (const Json& claim : Json::parse(cdsp::read_file(out / "claims.json")).at("claims")) {
+    const std::string id = claim.at("id");
+    CAPTURE(id);
+    const bool needs_other_arms =
+        id == "C5" || id == "C6" || id == "C7" || id == "C10" || id == "C11";
+    if (needs_other_arms) {
+      CHECK(claim.at("verdict") == "not measured");
+      CHECK_THAT(claim.at("sentence").get<std::string>(), ContainsSubstring("no run of arm "));
+    } else if (id == "C1" || id == "C4") {
+      CHECK(claim.at("verdict") != "not measured");
+    }
+  }
+  // Nothing published, and both gaps and their intervals stay empty.
+  const std::string tables = cdsp::read_file(out / "comparison.md");
+  const size_t row = tables.find("| gentle |");
+  REQUIRE(row != std::string::npos);
+  CHECK_THAT(tables.substr(row, tables.find('\n', row) - row),
+             ContainsSubstring(" | - | - | - | ") && Catch::Matchers::EndsWith(" | - | - |"));
+  CHECK(fs::exists(out / "experiments" / "3_necessity_of_conflict" / "differences.csv"));
+  CHECK_FALSE(fs::exists(out / "experiments" / "2_instruction_overfitting"));
+  const auto reported = run_program_in(inside, {"report", "out"});
+  INFO(reported.errors);
+  REQUIRE(reported.exit_code == 0);
+  CHECK_THAT(cdsp::read_file(out / "report.html"),
+             ContainsSubstring("A baseline that is told the task is not among"));
+
+  folder.write("empty/notes.txt", "");
+  const auto empty = run_program_in(inside, {"compare", "baselines", "--suite", "empty"});
+  CHECK(empty.exit_code == 2);
+  CHECK_THAT(empty.errors, ContainsSubstring("empty holds no *.yaml"));
 }
 
 TEST_CASE("a comparison stopped by a signal goes on to the same files", "[app]") {

@@ -23,6 +23,16 @@ TEST_CASE("info tells versions, BLAS, devices and threads", "[app]") {
     CHECK(facts.at(name).is_string());
     CHECK_THAT(results[0].output, ContainsSubstring(std::string(name) + ":"));
   }
+  // A line and an entry for each CUDA device, none where there is none.
+  const Json& devices = facts.at("cuda_device_list");
+  CHECK(std::to_string(devices.size()) == facts.at("cuda_devices"));
+  CHECK((results[0].output.find("\ncuda:0: ") != std::string::npos) == !devices.empty());
+  for (const Json& device : devices) {
+    CHECK_THAT(results[0].output,
+               ContainsSubstring(device.at("name").get<std::string>() + ", compute capability " +
+                                 device.at("compute_capability").get<std::string>() + ", "));
+    CHECK(device.at("memory_bytes").get<int64_t>() > 0);
+  }
   // Slow arithmetic is said aloud, and only then.
   const bool warned = results[0].errors.find("warning") != std::string::npos;
   CHECK(warned == facts.at("blas_is_slow_reference").get<bool>());

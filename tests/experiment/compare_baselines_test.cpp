@@ -264,7 +264,21 @@ TEST_CASE("what a comparison writes", "[experiment]") {
   CHECK(line_count(experiments / "1_emergent_modularity" / "routing.csv") == 1 + 2 * 2 * 3);
   CHECK(line_count(experiments / "1_emergent_modularity" / "topology_over_steps.csv") ==
         1 + 2 * 15);
-  CHECK(line_count(experiments / "2_instruction_overfitting" / "experts.csv") == 1 + 2 * 2 * 3);
+  const auto fates = csv_cells(experiments / "2_instruction_overfitting" / "experts.csv");
+  REQUIRE(fates.size() == 1 + 2 * 2 * 3);
+  CHECK(Names(fates[0].end() - 3, fates[0].end()) ==
+        Names{"total_variation", "jensen_shannon", "pearson"});
+  // Of seed 0: layer 1, task 2. Distances and likeness of its row told and its row not told.
+  const Json& baseline = json.at("runs")[0];
+  const auto told = baseline.at("informed_routing")[1][2].get<std::vector<double>>(),
+             not_told = baseline.at("blind_routing")[1][2].get<std::vector<double>>();
+  CHECK(std::stod(fates[6].end()[-3]) == total_variation(told, not_told));
+  CHECK(std::stod(fates[6].end()[-2]) == jensen_shannon(told, not_told));
+  CHECK(std::stod(fates[6].end()[-1]) == pearson(told, not_told));
+  const Json shown_fates = page("2_instruction_overfitting").at("tables")[1];
+  CHECK(shown_fates.at("columns").back() == "Pearson");
+  for (const Json& fate : shown_fates.at("rows"))
+    CHECK(std::abs(std::stod(fate.back().get<std::string>())) <= 1.0);
   CHECK(line_count(experiments / "3_necessity_of_conflict" / "differences.csv") == 1 + 3 * 7);
   // An experiment that an earlier comparison left here does not stay.
   const fs::path stale = experiments / "9_of_before";

@@ -56,6 +56,29 @@ TEST_CASE("other commits and engines are told of, unknown engines are not", "[ex
   CHECK(notes(run_of("cdsp", 1, "bbb", "reference")).size() == 2);
 }
 
+TEST_CASE("a plan tells of other commits as its runs will, those still to do being this program's",
+          "[experiment]") {
+  const auto planned = [](uint64_t seed, RunState state, const std::string& commit) {
+    PlannedRun run;
+    run.arm = "cdsp";
+    run.config.seed = seed;
+    run.state = state;
+    if (state != RunState::kAbsent) run.maker = RunMaker{"0.1.0", commit, "1.13.0", "cpu", "fused"};
+    return run;
+  };
+  const PlannedRun absent = planned(0, RunState::kAbsent, ""),
+                   begun = planned(1, RunState::kUnfinished, "aaa"),
+                   finished = planned(2, RunState::kFinished, "aaa"),
+                   own = planned(3, RunState::kFinished, this_program().commit);
+  using Runs = std::vector<PlannedRun>;
+  CHECK(notes_on_makers(Runs{absent, begun, own}).empty());
+  CHECK(notes_on_makers(Runs{finished}).empty());
+  CHECK(
+      notes_on_makers(Runs{absent, begun, finished}) ==
+      std::vector<std::string>{"The runs were made by different commits: " + this_program().commit +
+                               " (cdsp seed 0, cdsp seed 1); aaa (cdsp seed 2)."});
+}
+
 TEST_CASE("runs that are not part of the tables are named", "[experiment]") {
   const TemporaryFolder folder;
   for (const char* run : {"cdsp/seed_0", "cdsp/seed_7", "old/seed_0"})

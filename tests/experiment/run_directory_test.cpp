@@ -68,6 +68,29 @@ TEST_CASE("a run that never began leaves nothing", "[experiment]") {
   CHECK(fs::is_empty(found));
 }
 
+TEST_CASE("folders made on the way to a run that never began go with it", "[experiment]") {
+  const TemporaryFolder folder;
+  const fs::path found = folder.path() / "found", run = found / "out" / "cdsp" / "seed_0";
+  fs::create_directory(found);
+  { const RunDirectory directory(run, Mode::kNew); }
+  CHECK(fs::is_empty(found));
+  // A folder in which something else has come to live stays, and what it stands in.
+  {
+    const RunDirectory directory(run / "", Mode::kNew);
+    folder.write("found/out/notes.txt", "mine");
+  }
+  CHECK_FALSE(fs::exists(found / "out" / "cdsp"));
+  CHECK(read_file(found / "out" / "notes.txt") == "mine");
+  // A run that is kept keeps them all.
+  {
+    RunDirectory directory(run, Mode::kNew);
+    directory.keep();
+  }
+  CHECK(fs::is_directory(run));
+  CHECK_THAT(refusal(found / "out" / "notes.txt" / "run", Mode::kNew),
+             ContainsSubstring("cannot be created"));
+}
+
 TEST_CASE("a folder is looked at before it is used again", "[experiment]") {
   const TemporaryFolder folder;
   const fs::path run = folder.path() / "run";

@@ -42,12 +42,28 @@ TEST_CASE("a folder is a suite of all its configs", "[experiment]") {
   for (const SuiteArm& arm : suite.arms) CHECK(arm.config.train.epochs == 7);
 }
 
+TEST_CASE("any configs make a folder a suite, a base of the others among them", "[experiment]") {
+  const TemporaryFolder folder;
+  folder.write("common.yaml", tiny_yaml("cdsp") + "optimizer: {lr: 0.001}\n");
+  folder.write("wide.yaml", "base: common.yaml\nmodel: {d_model: 32}\n");
+  folder.write("blind.yaml", "base: common.yaml\nvariant: blind\n");
+  const Suite suite = load_suite(folder.path(), {});
+  CHECK(names_of(suite) == std::vector<std::string>{"blind", "common", "wide"});
+  for (const SuiteArm& arm : suite.arms) CHECK(arm.config.optimizer.lr == 0.001);
+  // A base of other data is in nobody's way once it is left out.
+  folder.write("other.yaml", "base: common.yaml\ndata: {glyphs_train: 50}\n");
+  CHECK_THAT(refusal(folder.path()), ContainsSubstring("has data.glyphs_train: 50"));
+  CHECK(names_of(load_suite(folder.path(), {}, {"wide", "common"})) ==
+        std::vector<std::string>{"common", "wide"});
+}
+
 TEST_CASE("a folder that is no suite", "[experiment]") {
   const TemporaryFolder folder;
   CHECK_THAT(refusal(folder.path() / "none"), ContainsSubstring("none is no folder of configs"));
-  folder.write("cdsp.yaml", tiny_yaml("cdsp"));
-  CHECK_THAT(refusal(folder.path()), ContainsSubstring("lacks baseline.yaml, blind.yaml;"));
-  folder.write("baseline.yaml", tiny_yaml("baseline"));
+  folder.write("notes.txt", "no config");
+  folder.write("suites/cdsp.yaml", tiny_yaml("cdsp"));
+  CHECK_THAT(refusal(folder.path()),
+             ContainsSubstring(folder.path().string() + " holds no *.yaml"));
   folder.write("blind.yaml", tiny_yaml("cdsp"));
   CHECK_THAT(refusal(folder.path()),
              ContainsSubstring("blind.yaml: has variant: cdsp, its name asks for blind"));
@@ -125,13 +141,11 @@ TEST_CASE("the shipped suites hold the controls", "[experiment]") {
 }
 
 TEST_CASE("arms of a suite are chosen by name", "[experiment]") {
-  const Suite suite = load_suite(shipped("paper-controls.yaml"), {});
-  std::vector<std::string> names;
-  for (const SuiteArm& arm : chosen_arms(suite, {"cdsp-no-conflict", "blind", "cdsp"}))
-    names.push_back(arm.name);
-  CHECK(names == std::vector<std::string>{"blind", "cdsp", "cdsp-no-conflict"});
+  const fs::path controls = shipped("paper-controls.yaml");
+  CHECK(names_of(load_suite(controls, {}, {"cdsp-no-conflict", "blind", "cdsp"})) ==
+        std::vector<std::string>{"blind", "cdsp", "cdsp-no-conflict"});
   const auto refused = [&](const std::vector<std::string>& wanted) {
-    return message_of<InputError>([&] { chosen_arms(suite, wanted); });
+    return message_of<InputError>([&] { load_suite(controls, {}, wanted); });
   };
   CHECK_THAT(refused({"cdsp", "no-conflict"}),
              ContainsSubstring("has no arm 'no-conflict'; it has baseline, blind, cdsp, "

@@ -1,5 +1,7 @@
 #include "experiment/synthetic_claims.h"
 
+#include "support/catch.h"
+
 namespace cdsp::test {
 namespace {
 
@@ -54,6 +56,14 @@ std::vector<ClaimRun> supporting_runs(uint64_t seeds) {
     for (uint64_t seed = 0; seed < seeds; ++seed) runs.push_back(make_run(arm, seed));
   }
   return runs;
+}
+
+Claim claim_of(const Claims& claims, const std::string& id) {
+  for (const Claim& claim : claims.claims) {
+    if (claim.id == id) return claim;
+  }
+  FAIL("no claim " << id);
+  return {};
 }
 
 }  // namespace cdsp::test

@@ -13,4 +13,7 @@ namespace cdsp::test {
 /// little different from seed to seed, of ten epochs; before training they route all tasks alike.
 std::vector<ClaimRun> supporting_runs(uint64_t seeds);
 
+/// The claim of that id, without which the test fails.
+Claim claim_of(const Claims& claims, const std::string& id);
+
 }  // namespace cdsp::test

@@ -165,7 +165,8 @@ Json claim_part(const std::string& name, double estimate, const std::string& ver
           {"estimate", estimate},
           {"interval", {estimate - 0.1, estimate + 0.1}},
           {"interval_bootstrap", {estimate - 0.04, estimate + 0.04}},
-          {"verdict", verdict}};
+          {"verdict", verdict},
+          {"note", verdict == "inconclusive" ? "all equal, as drawn" : ""}};
 }
 
 void write_claims(const fs::path& folder) {
@@ -175,7 +176,7 @@ void write_claims(const fs::path& folder) {
     json["claims"].push_back({{"id", id},
                               {"title", std::string("What claim ") + id + " says"},
                               {"verdict", verdict},
-                              {"sentence", "Drawn for a test, not measured."},
+                              {"sentence", "By a test it is " + verdict + "."},
                               {"parts", parts}});
   };
   add("C1", "supported",

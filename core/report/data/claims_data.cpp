@@ -35,6 +35,7 @@ IntervalRow read_part(const Json& json) {
   if (std::isfinite(threshold)) part.threshold = threshold;
   part.direction = text_of(json, "direction");
   part.verdict = text_of(json, "verdict");
+  part.note = text_of(json, "note");
   part.of_seeds = part.unit == "of seeds";
   if (part.of_seeds) part.unit = "share of seeds";
   if (part.unit == "accuracy") show_in_points(part);

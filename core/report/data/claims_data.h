@@ -12,8 +12,8 @@ namespace cdsp::page {
 
 struct ClaimData {
   std::string id, title;
-  std::string verdict;  // supported | not supported | inconclusive | not measured
-  std::string sentence;
+  std::string verdict;   // supported | not supported | inconclusive | not measured
+  std::string sentence;  // the verdict and what decided it
   std::vector<IntervalRow> parts;
   std::vector<IntervalRow> beside;  // shown, not judged with the claim
 };

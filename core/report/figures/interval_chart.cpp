@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "report/figures/axis.h"
-#include "report/figures/svg_canvas.h"
+#include "report/figures/heading.h"
 
 namespace cdsp {
 namespace {
 
-constexpr double kWidth = 420, kMargin = 14, kLine = 16, kAxis = 38, kRowGap = 9;
+constexpr double kWidth = 420, kMargin = kFigureMargin, kLine = 16, kAxis = 38, kRowGap = 9;
 /// The lines of a row's marks: the estimate, the bootstrap interval, the seeds.
 constexpr double kEstimateLine = 16, kBootstrapLine = 10, kSeedsLine = 12;
 constexpr double kLabelSize = 12.5, kTextSize = 12, kLegendText = 11;
@@ -58,15 +58,12 @@ struct LegendEntry {
 class IntervalDrawing {
  public:
   explicit IntervalDrawing(const IntervalChart& chart)
-      : chart_(chart),
-        title_(wrapped(chart.title, kWidth - 2 * kMargin, 14 * 1.05)),
-        subtitle_(wrapped(chart.subtitle, kWidth - 2 * kMargin, kTextSize)) {
+      : chart_(chart), heading_(chart.title, chart.subtitle, kWidth, kLine) {
     lay_out_legend();
   }
 
   std::string svg() {
-    double height =
-        kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + kRowGap;
+    double height = heading_.bottom() + kRowGap;
     for (const IntervalRow& row : chart_.rows) height += row_height(row);
     height += kAxis * static_cast<double>(groups_of(chart_.rows).size());
     const double legend_top = height;
@@ -77,16 +74,8 @@ class IntervalDrawing {
       description += row.label + unit + ": " + finding_text(row) + ". ";
     }
     SvgCanvas canvas(kWidth, height, chart_.title, description);
-    double y = kMargin + kLine - 4;
-    for (const std::string& line : title_) {
-      canvas.text(kMargin, y, line, {"start", 14, true});
-      y += kLine;
-    }
-    for (const std::string& line : subtitle_) {
-      canvas.text(kMargin, y, line, {"start", kTextSize, false, true});
-      y += kLine;
-    }
-    y += kRowGap - kLine + 4;
+    heading_.draw(canvas);
+    double y = heading_.bottom() + kRowGap;
     for (const Group& group : groups_of(chart_.rows)) y = draw_group(canvas, group, y);
     legend(canvas, legend_top);
     return canvas.finish();
@@ -279,7 +268,7 @@ class IntervalDrawing {
   }
 
   const IntervalChart& chart_;
-  std::vector<std::string> title_, subtitle_;
+  Heading heading_;
   std::vector<LegendEntry> legend_;
 };
 

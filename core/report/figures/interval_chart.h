@@ -19,6 +19,7 @@ struct IntervalRow {
   std::optional<double> threshold;
   std::string direction;  // ">", ">=", "<", "<=": the side that is needed; empty: none is
   std::string verdict;    // in words; empty: nothing is judged
+  std::string note;       // what the numbers alone do not tell; shown in tables only
   bool of_seeds = false;  // the share of seeds in which something holds
 };
 

@@ -4,14 +4,15 @@
 #include <cmath>
 
 #include "report/colour_scale.h"
-#include "report/figures/svg_canvas.h"
+#include "report/figures/heading.h"
 #include "report/text_table.h"
 
 namespace cdsp {
 namespace {
 
 // Pixels at scale 1: eight experts fit on a phone.
-constexpr double kMargin = 14, kCellWidth = 36, kCellHeight = 28, kPanelGap = 22, kLine = 17;
+constexpr double kMargin = kFigureMargin, kCellWidth = 36, kCellHeight = 28, kPanelGap = 22,
+                 kLine = 17;
 constexpr double kColumnNames = 19, kLegend = 58, kLegendWidth = 200, kLeastWidth = 330;
 
 class HeatmapDrawing {
@@ -32,9 +33,8 @@ class HeatmapDrawing {
     width_ = std::max(
         2 * kMargin + static_cast<double>(beside_) * (panel_width_ + kPanelGap) - kPanelGap,
         kLeastWidth);
-    title_ = wrapped(heatmap.title, width_ - 2 * kMargin, 14 * 1.05);
-    subtitle_ = wrapped(heatmap.subtitle, width_ - 2 * kMargin, 12);
-    header_ = kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + 10;
+    heading_ = Heading(heatmap.title, heatmap.subtitle, width_);
+    header_ = heading_.bottom() + 10;
     legend_ = wrapped(heatmap.legend, width_ - 2 * kMargin, 12);
   }
 
@@ -47,7 +47,7 @@ class HeatmapDrawing {
     SvgCanvas canvas(width_, height, heatmap_.title,
                      heatmap_.subtitle.empty() ? heatmap_.description
                                                : heatmap_.subtitle + ". " + heatmap_.description);
-    heading(canvas);
+    heading_.draw(canvas, " data-part=\"subtitle\"");
     for (size_t i = 0; i < heatmap_.panels.size(); ++i) {
       const size_t row = i / beside_, column = i % beside_;
       panel(canvas, heatmap_.panels[i],
@@ -59,18 +59,6 @@ class HeatmapDrawing {
   }
 
  private:
-  void heading(SvgCanvas& canvas) const {
-    double y = kMargin + kLine - 4;
-    for (const std::string& line : title_) {
-      canvas.text(kMargin, y, line, {"start", 14, true});
-      y += kLine;
-    }
-    for (const std::string& line : subtitle_) {
-      canvas.text(kMargin, y, line, {"start", 12, false, true, " data-part=\"subtitle\""});
-      y += kLine;
-    }
-  }
-
   void panel(SvgCanvas& canvas, const MatrixPanel& panel, double x, double y) const {
     if (!panel.title.empty()) canvas.text(x, y + 14, panel.title, {"start", 13, true});
     y += panel_title_;
@@ -125,7 +113,8 @@ class HeatmapDrawing {
   }
 
   const MatrixHeatmap& heatmap_;
-  std::vector<std::string> title_, subtitle_, legend_;
+  Heading heading_;
+  std::vector<std::string> legend_;
   double names_ = 0;  // width of the row names
   double panel_title_ = 0, panel_width_ = 0, panel_height_ = 0, width_ = 0, header_ = 0;
   size_t columns_ = 0, beside_ = 1;

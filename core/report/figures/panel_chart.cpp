@@ -6,8 +6,7 @@
 namespace cdsp {
 namespace {
 
-constexpr double kWidth = 420, kMargin = 14, kPlotHeight = 92, kGap = 26;
-constexpr double kTitleSize = 14, kTextSize = 12, kLine = 17;
+constexpr double kPlotHeight = 92, kGap = 26;
 
 class PanelDrawing {
  public:
@@ -15,38 +14,28 @@ class PanelDrawing {
       : chart_(chart),
         x_(horizontal_axis(chart, 4)),
         y_(vertical_axis(chart, 3)),
-        title_(wrapped(chart.title, kWidth - 2 * kMargin, kTitleSize * 1.05)),
-        subtitle_(wrapped(chart.subtitle + (chart.subtitle.empty() ? "" : "; ") + "others in grey",
-                          kWidth - 2 * kMargin, kTextSize)) {
-    double labels = 0;
-    for (const Tick& tick : y_.ticks()) labels = std::max(labels, drawn_width(tick.text, 12));
-    first_left_ = kMargin + labels + 8;
-    width_ = (kWidth - kMargin - 6 - first_left_ - kGap) / 2;
+        heading_(chart.title,
+                 chart.subtitle + (chart.subtitle.empty() ? "" : "; ") + "others in grey",
+                 kChartWidth),
+        first_left_(left_of_plots(y_)) {
+    width_ = (kChartWidth - kFigureMargin - 6 - first_left_ - kGap) / 2;
     for (const ChartSeries& series : chart.series) {
-      names_.push_back(wrapped(series.label, width_ - 18, kTextSize));
+      names_.push_back(wrapped(series.label, width_ - 18, kChartText));
       name_lines_ = std::max(name_lines_, names_.back().size());
     }
-    top_ = kMargin + kLine * static_cast<double>(title_.size() + subtitle_.size()) + 6 + kLine + 4;
-    row_height_ = kLine * static_cast<double>(name_lines_) + 4 + kPlotHeight + kLine + 9;
+    top_ = heading_.bottom() + 6 + kChartLine + 4;
+    row_height_ = kChartLine * static_cast<double>(name_lines_) + 4 + kPlotHeight + kChartLine + 9;
   }
 
   std::string svg() {
     const size_t count = chart_.series.size(), rows = (count + 1) / 2;
     const double end = top_ + row_height_ * static_cast<double>(rows);
-    SvgCanvas canvas(kWidth, end + kLine + 4, chart_.title, chart_in_words(chart_));
-    double y = kMargin + kLine - 4;
-    for (const std::string& line : title_) {
-      canvas.text(kMargin, y, line, {"start", kTitleSize, true});
-      y += kLine;
-    }
-    for (const std::string& line : subtitle_) {
-      canvas.text(kMargin, y, line, {"start", kTextSize, false, true});
-      y += kLine;
-    }
-    canvas.text(kMargin, top_ - 9, chart_.y.label, {"start", kTextSize, false, true});
+    SvgCanvas canvas(kChartWidth, end + kChartLine + 4, chart_.title, chart_in_words(chart_));
+    heading_.draw(canvas);
+    canvas.text(kFigureMargin, top_ - 9, chart_.y.label, {"start", kChartText, false, true});
     for (size_t i = 0; i < count; ++i) panel(canvas, i);
-    canvas.text((first_left_ + kWidth - kMargin) / 2, end + 4, chart_.x.label,
-                {"middle", kTextSize, false, true});
+    canvas.text((first_left_ + kChartWidth - kFigureMargin) / 2, end + 4, chart_.x.label,
+                {"middle", kChartText, false, true});
     return canvas.finish();
   }
 
@@ -58,14 +47,14 @@ class PanelDrawing {
     plot.right = plot.left + width_;
     const size_t row = number / 2;
     const double names_top = top_ + row_height_ * static_cast<double>(row);
-    plot.top = names_top + kLine * static_cast<double>(name_lines_) + 4;
+    plot.top = names_top + kChartLine * static_cast<double>(name_lines_) + 4;
     plot.height = kPlotHeight;
     const ChartSeries& own = chart_.series[number];
     canvas.marker(plot.left + 5, names_top + 8, own.colour, 3.4);
     double y = names_top + 12;
     for (const std::string& line : names_[number]) {
-      canvas.text(plot.left + 16, y, line, {"start", kTextSize, true});
-      y += kLine;
+      canvas.text(plot.left + 16, y, line, {"start", kChartText, true});
+      y += kChartLine;
     }
     plot.furniture(canvas, true, at_left);
     for (const ChartSeries& series : chart_.series) {
@@ -77,7 +66,7 @@ class PanelDrawing {
 
   const LineChart& chart_;
   Axis x_, y_;
-  std::vector<std::string> title_, subtitle_;
+  Heading heading_;
   std::vector<std::vector<std::string>> names_;
   size_t name_lines_ = 1;
   double first_left_ = 0, width_ = 0, top_ = 0, row_height_ = 0;

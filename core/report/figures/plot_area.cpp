@@ -6,7 +6,6 @@
 namespace cdsp {
 namespace {
 
-constexpr double kTextSize = 12, kLine = 17;
 /// A line of more points has no room for a marker on each.
 constexpr size_t kMostMarkers = 24;
 
@@ -32,6 +31,14 @@ Axis vertical_axis(const LineChart& chart, size_t wanted_ticks) {
     }
   }
   return {values, rules_of(chart.y, true, wanted_ticks)};
+}
+
+double left_of_plots(const Axis& y) {
+  double numbers = 0;
+  for (const Tick& tick : y.ticks()) {
+    numbers = std::max(numbers, drawn_width(tick.text, kChartText));
+  }
+  return kFigureMargin + numbers + 8;
 }
 
 std::string chart_in_words(const LineChart& chart) {
@@ -67,7 +74,7 @@ void PlotArea::furniture(SvgCanvas& canvas, bool with_x_numbers, bool with_y_num
     const double at = place_y(tick.value);
     canvas.lines({{left, at}, {right, at}}, grid_line());
     if (with_y_numbers) {
-      canvas.text(left - 6, at + 4, tick.text, {"end", kTextSize, false, true});
+      canvas.text(left - 6, at + 4, tick.text, {"end", kChartText, false, true});
     }
   }
   canvas.lines({{left, bottom}, {right, bottom}}, axis_line());
@@ -75,10 +82,10 @@ void PlotArea::furniture(SvgCanvas& canvas, bool with_x_numbers, bool with_y_num
   for (const Tick& tick : x.ticks()) {
     const double at = place_x(tick.value);
     canvas.lines({{at, bottom}, {at, bottom + 4}}, axis_line());
-    const double half = drawn_width(tick.text, kTextSize) / 2;
+    const double half = drawn_width(tick.text, kChartText) / 2;
     if (!with_x_numbers || at - half < last_end + 4) continue;  // no room beside the one before
     last_end = at + half;
-    canvas.text(at, bottom + kLine, tick.text, {"middle", kTextSize, false, true});
+    canvas.text(at, bottom + kChartLine, tick.text, {"middle", kChartText, false, true});
   }
   for (const double threshold : chart.thresholds) {
     canvas.lines({{left, place_y(threshold)}, {right, place_y(threshold)}}, threshold_line());

@@ -4,14 +4,20 @@
 #include <string>
 
 #include "report/figures/axis.h"
+#include "report/figures/heading.h"
 #include "report/figures/line_chart.h"
 #include "report/figures/svg_canvas.h"
 
 namespace cdsp {
 
+/// In pixels: a chart's width, its text and from line to line of that.
+inline constexpr double kChartWidth = 420, kChartText = 12, kChartLine = 17;
+
 /// The axes that all of a chart's series fit on.
 Axis horizontal_axis(const LineChart& chart, size_t wanted_ticks);
 Axis vertical_axis(const LineChart& chart, size_t wanted_ticks);
+/// Where plots begin that have the numbers of this vertical axis to their left.
+double left_of_plots(const Axis& y);
 /// What the chart shows, in words: where every series starts and ends.
 std::string chart_in_words(const LineChart& chart);
 

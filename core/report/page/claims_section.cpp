@@ -31,17 +31,6 @@ Html verdict_mark(const std::string& verdict) {
               {{"look", look_of(verdict)}, {"sign", sign_of(verdict)}, {"verdict", verdict}});
 }
 
-/// The parts that decided, where not all did: those that failed, or else those that are open.
-std::string deciding_parts(const ClaimData& claim) {
-  if (claim.verdict != "not supported" && claim.verdict != "inconclusive") return "";
-  std::string text;
-  for (const IntervalRow& part : claim.parts) {
-    if (part.verdict == claim.verdict) text += (text.empty() ? "" : "; ") + part.label;
-  }
-  if (text.empty()) return "";
-  return (claim.verdict == "not supported" ? "Fails: " : "Open: ") + text + ".";
-}
-
 std::string confidence_text(double confidence) {
   return short_number(100 * confidence) + " % interval";
 }
@@ -56,7 +45,6 @@ Html verdict_table(const ClaimsData& claims) {
                                                : claim.id.find_first_of("0123456789"))},
                   {"title", claim.title},
                   {"verdict", verdict_mark(claim.verdict)},
-                  {"deciding", deciding_parts(claim)},
                   {"sentence", claim.sentence}});
   }
   return fill("claims-table", {{"rows", rows}});
@@ -86,12 +74,13 @@ Html parts_table(const ClaimsData& claims) {
     const bool has_unit = !part.unit.empty() && !part.of_seeds;  // a share says it in its numbers
     const std::string quantity = part.label + (has_unit ? " (" + part.unit + ")" : "");
     const std::string needed = part.threshold ? needed_in_words(part) : "-";
+    const std::string verdict = part.verdict + (part.note.empty() ? "" : " (" + part.note + ")");
     const auto seeds = std::count_if(part.values.begin(), part.values.end(),
                                      [](double value) { return std::isfinite(value); });
     table.add_row({id, quantity, judged, Cell(std::to_string(seeds), static_cast<double>(seeds)),
                    Cell(estimate_in_words(part, 4), part.estimate), range_cell(part.judged),
                    range_cell(part.bootstrap), Cell(needed, part.threshold.value_or(std::nan(""))),
-                   part.verdict});
+                   verdict});
   };
   for (const ClaimData& claim : claims.claims) {
     for (const IntervalRow& part : claim.parts) add(claim.id, part, "yes");
@@ -131,7 +120,6 @@ Html claim_list(const ReportData& data, const std::vector<std::string>& ids) {
       items += fill("claim-item", {{"id", claim->id},
                                    {"title", claim->title},
                                    {"verdict", verdict_mark(claim->verdict)},
-                                   {"deciding", deciding_parts(*claim)},
                                    {"sentence", claim->sentence}});
     }
   }
