@@ -17,8 +17,8 @@
 #include "experiment/train_run.h"
 #include "kernels/patch_embedding.h"
 #include "model/network.h"
-#include "model/topology.h"
 #include "train/device_split.h"
+#include "train/metric_vector.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 #include "train/runtime.h"
@@ -101,24 +101,21 @@ double data_milliseconds(const Config& config, const Dataset& data, int64_t step
 
 /// What a step reckons for its row beyond the loss.
 double metrics_milliseconds(const Config& config, const Dataset& data, int64_t steps) {
-  const at::ScalarType dtype = scalar_type(config.model.dtype);
-  const int64_t batch = config.train.batch_size, tasks = data.train.tasks();
-  const at::Tensor logits = at::rand({batch, config.model.classes}, dtype);
-  const at::Tensor labels = at::zeros({batch}, at::kLong), of_task = at::zeros({batch}, at::kLong);
-  const at::Tensor losses = cross_entropy_per_image(logits, labels);
-  const at::Tensor alpha = at::rand({config.moe.num_experts, config.moe.num_experts}, dtype);
-  const bool has_topology = config.variant == Variant::kCdsp;
+  const auto options = at::TensorOptions().dtype(scalar_type(config.model.dtype));
+  const int64_t size = config.train.batch_size, experts = config.moe.num_experts;
+  ForwardResult forward;
+  forward.logits = at::rand({size, config.model.classes}, options);
+  for (int64_t layer = 0; config.variant == Variant::kCdsp && layer < config.model.layers; ++layer)
+    forward.sites.push_back({at::rand({experts, experts}, options), {}, {}, nullptr});
+  Batch batch;
+  batch.labels = batch.tasks = at::zeros({size}, at::kLong);
+  const at::Tensor number = at::zeros({}, options);
+  const Objective terms{number, number, number,
+                        number, number, cross_entropy_per_image(forward.logits, batch.labels)};
   return milliseconds_of([&] {
     for (int64_t step = 0; step < steps; ++step) {
-      const at::Tensor zero = at::zeros({}, at::kDouble);
-      at::Tensor sparsity = zero, entropy = zero;
-      for (int64_t layer = 0; has_topology && layer < config.model.layers; ++layer) {
-        sparsity = sparsity + alpha_sparsity(alpha);
-        entropy = entropy + structural_entropy(alpha);
-      }
-      const at::Tensor scalars = at::stack({zero, zero, zero, zero, zero, zero, sparsity, entropy});
-      const at::Tensor sums = per_task_sums(logits, labels, of_task, losses, tasks);
-      const StepMetrics metrics = unpack_metrics(at::cat({scalars, sums}), has_topology);
+      const StepVector vector = metric_vector(terms, number, forward, batch, data.train.tasks());
+      const StepMetrics metrics = unpack_metrics(vector.whole, !forward.sites.empty());
       if (!first_non_finite(metrics).empty()) throw WorkError("the metrics are not finite");
     }
   });

@@ -172,6 +172,7 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["parameters"] = record.parameters;
   json["device"] = record.device;
   json["engine"] = record.engine;
+  json["step"] = record.step;
   json["threads"] = record.threads;
   json["config_fingerprint"] = config_fingerprint(config);
   json["data_fingerprint"] = record.data_fingerprint;
@@ -211,6 +212,7 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
     json.at("threads").get_to(record.threads);
     json.at("data_fingerprint").get_to(record.data_fingerprint);
     record.engine = json.value("engine", record.engine);
+    record.step = json.value("step", record.step);
     record.maker = maker_of(json);
     record.config_fingerprint = json.value("config_fingerprint", record.config_fingerprint);
     record.results_version = json.value("results_version", record.results_version);

@@ -68,6 +68,7 @@ struct RunRecord {
   int64_t steps = 0, epochs = 0;
   int64_t parameters = 0;
   std::string device, engine;
+  std::string step;  // how steps are made by now: eager, device or graph
   int64_t threads = 0;
   std::string data_fingerprint;
   /// Written by write_run_record from the config and this program; empty and 1 where a run.json of

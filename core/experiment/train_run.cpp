@@ -249,6 +249,7 @@ class TrainingRun::Work {
     record_.status = status;
     record_.steps = steps_taken_;
     record_.epochs = trainer_.epoch();
+    record_.step = to_string(trainer_.form_of_steps());
     record_.wall_seconds = earlier_seconds_ + wall_.seconds();
     write_run_record(directory_, config_, record_);
   }

@@ -58,7 +58,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
           x.get_device());
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
-    context->saved_data["sink"] = c10::IValue::make_capsule(sink);
+    keep_sink(*context, sink);
     context->saved_data["precision"] = precision;
     return matrix_product(hidden, v, static_cast<Precision>(precision));
   }
@@ -103,9 +103,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
                                                static_cast<int>(columns)},
                x.get_device());
     });
-    const auto capsule = context->saved_data["sink"].toCapsule();
-    const auto& target = static_cast<GradientSink*>(capsule.get())->target;
-    if (target) *target = {g_u, g_v};
+    hand_over(*context, {g_u, g_v});
     return {matrix_product(d_z, u.t(), precision),
             d_weights,
             at::Tensor(),

@@ -164,9 +164,9 @@ at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::T
 }
 
 at::Tensor DeviceStep::take_log() {
-  const at::Tensor rows = log_.narrow(0, 0, logged_)
-                              .to(at::kCPU, at::kDouble,
-                                  /*non_blocking=*/false, /*copy=*/true);
+  at::Tensor rows = log_.narrow(0, 0, logged_)
+                        .to(at::kCPU, at::kDouble,
+                            /*non_blocking=*/false, /*copy=*/true);
   logged_ = 0;
   return rows;
 }

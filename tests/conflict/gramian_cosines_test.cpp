@@ -29,6 +29,8 @@ struct GradientCase {
 }  // namespace
 
 TEST_CASE("cosines by Gramian equal those over explicit intersections") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  INFO(name_of(engine));
   Draw draw(1);
   for (int repeat = 0; repeat < 30; ++repeat) {
     const int64_t experts = draw.between(1, 10), d = draw.between(1, 8),
@@ -40,21 +42,23 @@ TEST_CASE("cosines by Gramian equal those over explicit intersections") {
                    << to_string(kind));
       const at::Tensor expected =
           loop_cosines(c.gradients.u, c.gradients.v, c.selection, kind == ConflictGradient::kUv);
-      CHECK(relative_error(gramian_cosines(c.gradients, c.mask, kind), expected) < 1e-12);
+      CHECK(relative_error(gramian_cosines(c.gradients, c.mask, kind, engine), expected) < 1e-12);
       const ExpertGradients in_float = {c.gradients.u.to(at::kFloat), c.gradients.v.to(at::kFloat)};
-      CHECK(relative_error(gramian_cosines(in_float, c.mask.to(at::kFloat), kind), expected) <
-            1e-5);
+      CHECK(relative_error(gramian_cosines(in_float, c.mask.to(at::kFloat), kind, engine),
+                           expected) < 1e-5);
     }
   }
 }
 
 TEST_CASE("experts that share no column have cosine 0") {
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  INFO(name_of(engine));
   const IndexSets disjoint = {{0, 1, 2}, {3, 4, 5}, {2, 3, 8}};
   const at::Tensor mask = mask_of(disjoint, 9);
   Draw draw(3);
   const ExpertGradients gradients = {draw.normal({3, 4, 9}) * mask.unsqueeze(1),
                                      draw.normal({3, 9, 4}) * mask.unsqueeze(2)};
-  const at::Tensor cosine = gramian_cosines(gradients, mask, ConflictGradient::kUv);
+  const at::Tensor cosine = gramian_cosines(gradients, mask, ConflictGradient::kUv, engine);
   CHECK(cosine[0][1].item<double>() == 0.0);
   CHECK(cosine[1][0].item<double>() == 0.0);
   CHECK(cosine[0][2].item<double>() != 0.0);
@@ -68,11 +72,15 @@ TEST_CASE("a gradient of zeros has cosine 0 with every other, not NaN") {
     const ExpertGradients gradients = {c.gradients.u.to(dtype), c.gradients.v.to(dtype)};
     gradients.u[1].zero_();
     gradients.v[1].zero_();
-    const at::Tensor cosine = gramian_cosines(gradients, c.mask.to(dtype), ConflictGradient::kUv);
-    CHECK(at::equal(cosine[1], at::zeros({4}, dtype)));
-    CHECK(at::equal(cosine.select(1, 1), at::zeros({4}, dtype)));
-    CHECK(at::isfinite(cosine).all().item<bool>());
-    CHECK(cosine[0][2].item<double>() != 0.0);
+    for (const Engine engine : {Engine::kReference, Engine::kFused}) {
+      INFO(name_of(engine));
+      const at::Tensor cosine =
+          gramian_cosines(gradients, c.mask.to(dtype), ConflictGradient::kUv, engine);
+      CHECK(at::equal(cosine[1], at::zeros({4}, dtype)));
+      CHECK(at::equal(cosine.select(1, 1), at::zeros({4}, dtype)));
+      CHECK(at::isfinite(cosine).all().item<bool>());
+      CHECK(cosine[0][2].item<double>() != 0.0);
+    }
   }
 }
 

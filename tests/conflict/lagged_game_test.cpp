@@ -59,10 +59,15 @@ at::Tensor expected_conflict(const Step& before, const Step& now) {
   return conflict;
 }
 
+/// By both engines, which must agree.
 at::Tensor played(const Step& before, const Step& now) {
-  LaggedGame game(ConflictGradient::kUv);
+  LaggedGame game(ConflictGradient::kUv), fused(ConflictGradient::kUv, Engine::kFused);
   game.store(before.site);
-  return game.conflict(now.site);
+  fused.store(before.site);
+  const at::Tensor conflict = game.conflict(now.site), by_fused = fused.conflict(now.site);
+  CHECK((conflict - by_fused).abs().max().item<double>() < 1e-13);
+  CHECK(at::equal(conflict.eq(0), by_fused.eq(0)));
+  return conflict;
 }
 
 }  // namespace

@@ -151,7 +151,6 @@ TEST_CASE("an epoch's parts are all there", "[experiment]") {
     CHECK(result.test_images == 9);
     CHECK(result.steps == 8);  // the last one smaller
     CHECK(result.epoch_ms > 0);
-    CHECK(result.steps_ms + result.logging_ms < result.epoch_ms);
     CHECK(result.data_ms > 0);
     CHECK(result.metrics_ms > 0);
     CHECK(result.logging_ms > 0);

@@ -30,8 +30,17 @@ struct AttentionShape {
 };
 
 std::vector<AttentionShape> attention_shapes(Draw& draw) {
-  std::vector<AttentionShape> shapes = {{2, 5, 4, 2, 6}, {3, 7, 4, 4, 2},   {1, 6, 6, 1, 4},
-                                        {2, 1, 2, 1, 2}, {1, 49, 4, 2, 16}, {1, 17, 3, 3, 10}};
+  std::vector<AttentionShape> shapes = {{2, 5, 4, 2, 6},
+                                        {3, 7, 4, 4, 2},
+                                        {1, 6, 6, 1, 4},
+                                        {2, 1, 2, 1, 2},
+                                        {1, 49, 4, 2, 16},
+                                        {1, 17, 3, 3, 10},
+                                        // Wide heads, whose tiles of the CUDA kernels are smaller.
+                                        {1, 70, 2, 1, 32},
+                                        {1, 70, 2, 1, 34},
+                                        {1, 70, 2, 2, 66},
+                                        {1, 40, 1, 1, 128}};
   for (int i = 0; i < 6; ++i) {
     const int64_t kv_heads = draw.between(1, 3);
     shapes.push_back({draw.between(1, 3), draw.between(1, 70), kv_heads * draw.between(1, 3),

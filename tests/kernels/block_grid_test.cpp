@@ -15,6 +15,7 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
+#include "kernels/standard_experts.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -108,12 +109,15 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
     });
   }
   SECTION("attention over more positions than a tile") {
-    const at::Tensor qkv = draw.normal({2, 150, 8 * 6}).to(dtype),
-                     e = draw.normal({2, 150, 4 * 6}).to(dtype);
-    check_order_does_not_matter([&]() -> Tensors {
+    const auto [positions, width] =
+        GENERATE(std::pair<int64_t, int64_t>{150, 6}, std::pair<int64_t, int64_t>{70, 34},
+                 std::pair<int64_t, int64_t>{40, 128});
+    const at::Tensor qkv = draw.normal({2, positions, 8 * width}).to(dtype),
+                     e = draw.normal({2, positions, 4 * width}).to(dtype);
+    check_order_does_not_matter([&, positions = positions, width = width]() -> Tensors {
       const at::Tensor a = input(qkv);
-      const at::Tensor y = rotary_attention(a, 4, 2, rotary_turns(150, 6, qkv),
-                                            causal_mask(150, at::kCPU), Engine::kEmulated);
+      const at::Tensor y = rotary_attention(a, 4, 2, rotary_turns(positions, width, qkv),
+                                            causal_mask(positions, at::kCPU), Engine::kEmulated);
       return {y.detach(), gradients_of((y * e).sum(), {a})[0]};
     });
   }
@@ -132,6 +136,21 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
       Tensors answers = gradients_of((y * e).sum(), leaves);
       answers.insert(answers.end(), {y.detach(), routing.indices, routing.weights.detach(),
                                      by_expert->u, by_expert->v});
+      return answers;
+    });
+  }
+  SECTION("the standard experts") {
+    const at::Tensor x = draw.normal({90, 7}).to(dtype), logits = draw.normal({90, 5}).to(dtype),
+                     w1 = draw.normal({5, 6, 7}).to(dtype), b1 = draw.normal({5, 6}).to(dtype),
+                     w2 = draw.normal({5, 7, 6}).to(dtype), b2 = draw.normal({5, 7}).to(dtype),
+                     e = draw.normal({90, 7}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const Tensors leaves = {input(x), input(logits), input(w1), input(b1), input(w2), input(b2)};
+      const Routing routing = route_top_k(leaves[1], 2, false, Engine::kEmulated);
+      const at::Tensor y = standard_experts(leaves[0], routing, leaves[2], leaves[3], leaves[4],
+                                            leaves[5], Engine::kEmulated);
+      Tensors answers = gradients_of((y * e).sum(), leaves);
+      answers.push_back(y.detach());
       return answers;
     });
   }

@@ -76,7 +76,7 @@ TEST_CASE("on a GPU RMSNorm and attention give what their source gives on the ho
     return with_gradients(rms_norm(in[0], in[1], p.engine), p.value(e), in);
   });
   for (const int64_t positions : {1, 49, 130}) {
-    for (const int64_t width : {6, 16, 40}) {
+    for (const int64_t width : {6, 16, 32, 40, 128}) {
       const at::Tensor qkv = draw.normal({3, positions, 8 * width}),
                        up = draw.normal({3, positions, 4 * width});
       check_on_gpu([&](const Place& p) {
