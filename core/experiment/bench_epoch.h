@@ -28,7 +28,7 @@ struct EpochBenchResult {
   int64_t images = 0, steps = 0, test_images = 0, batch = 0, threads = 0;
   double epoch_ms = 0;       // all of it
   double steps_ms = 0;       // training, with data and metrics, without logging
-  double data_ms = 0;        // order, task dropout, gathering, patches
+  double data_ms = 0;        // order, task dropout, gathering; patches with engine reference
   double metrics_ms = 0;     // losses, accuracies, sparsity, entropy of every step
   double logging_ms = 0;     // rows of metrics.csv and timing.csv
   double evaluation_ms = 0;  // evaluate() on the test images, measured apart

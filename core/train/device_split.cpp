@@ -1,6 +1,9 @@
 #include "train/device_split.h"
 
 #include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include <ATen/ATen.h>
 
@@ -26,8 +29,30 @@ DeviceSplit place(const Split& split, at::Device device) {
   return placed;
 }
 
+namespace {
+
+/// LibTorch's index_select wakes its threads for a batch of images, which takes longer than copying
+/// them.
+at::Tensor gather_images(const at::Tensor& images, const at::Tensor& samples) {
+  if (!images.device().is_cpu() || !images.is_contiguous() || !samples.is_contiguous())
+    return images.index_select(0, samples);
+  const int64_t n = images.size(0), count = samples.numel(), bytes = images.stride(0);
+  at::Tensor gathered = at::empty({count, images.size(1), images.size(2)}, images.options());
+  const uint8_t* from = images.data_ptr<uint8_t>();
+  uint8_t* to = gathered.data_ptr<uint8_t>();
+  const int64_t* sample = samples.data_ptr<int64_t>();
+  for (int64_t i = 0; i < count; ++i) {
+    if (sample[i] < 0 || sample[i] >= n)
+      throw std::out_of_range("sample " + std::to_string(sample[i]) + " of " + std::to_string(n));
+    std::memcpy(to + i * bytes, from + sample[i] * bytes, static_cast<size_t>(bytes));
+  }
+  return gathered;
+}
+
+}  // namespace
+
 Batch gather(const DeviceSplit& split, const at::Tensor& samples) {
-  return {split.images.index_select(0, samples), split.labels.index_select(0, samples),
+  return {gather_images(split.images, samples), split.labels.index_select(0, samples),
           split.tasks.index_select(0, samples)};
 }
 
