@@ -3,8 +3,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
-#include "kernels/cdsp_layer_blocks.h"
 #include "kernels/expert_grouping.h"
+#include "kernels/gate_tables.h"
 #include "kernels/gradient_sink.h"
 #include "kernels/matrix_product.h"
 
@@ -13,18 +13,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-template <typename T>
-GateTables<T> tables_of(const at::Tensor& indices, const at::Tensor& weights,
-                        const at::Tensor& gate, const at::Tensor& mask) {
-  return {indices.data_ptr<int64_t>(),
-          weights.data_ptr<T>(),
-          gate.data_ptr<T>(),
-          mask.data_ptr<T>(),
-          static_cast<int>(mask.size(0)),
-          static_cast<int>(indices.size(1)),
-          static_cast<int>(mask.size(1))};
-}
 
 /// Sums the outer products of the pairs' rows, expert by expert: left [rows, a], right [rows, b]
 /// -> [N, a, b].

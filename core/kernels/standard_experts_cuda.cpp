@@ -2,7 +2,7 @@
 #include <ATen/Dispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "kernels/cdsp_layer_blocks.h"
+#include "kernels/gate_tables.h"
 #include "kernels/matrix_product.h"
 #include "kernels/standard_experts.h"
 
@@ -24,17 +24,6 @@ struct OwnColumns {
                  .expand({experts, experts, width})
                  .reshape({experts, experts * width})),
         gate(at::ones({experts}, options)) {}
-
-  template <typename T>
-  GateTables<T> tables(const at::Tensor& indices, const at::Tensor& weights) const {
-    return {indices.data_ptr<int64_t>(),
-            weights.data_ptr<T>(),
-            gate.data_ptr<T>(),
-            mask.data_ptr<T>(),
-            static_cast<int>(mask.size(0)),
-            static_cast<int>(indices.size(1)),
-            static_cast<int>(mask.size(1))};
-  }
 };
 
 class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda> {
@@ -54,8 +43,8 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     const OwnColumns columns(experts, width, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
       run_grid(
-          GatedHidden<scalar_t>{columns.tables<scalar_t>(indices, weights), z.data_ptr<scalar_t>(),
-                                hidden.data_ptr<scalar_t>(), x.size(0)},
+          GatedHidden<scalar_t>{tables_of<scalar_t>(indices, weights, columns.gate, columns.mask),
+                                z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
           x.get_device());
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
@@ -78,10 +67,11 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     const OwnColumns columns(experts, width, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      run_grid(GatedHiddenBackward<scalar_t>{columns.tables<scalar_t>(indices, weights), pointer(z),
-                                             pointer(d_hidden), pointer(d_z), pointer(d_weights),
-                                             pointer(unused), x.size(0)},
-               x.get_device());
+      run_grid(
+          GatedHiddenBackward<scalar_t>{
+              tables_of<scalar_t>(indices, weights, columns.gate, columns.mask), pointer(z),
+              pointer(d_hidden), pointer(d_z), pointer(d_weights), pointer(unused), x.size(0)},
+          x.get_device());
     });
     return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
             at::addmm(d_weights, e, b2.t()),
