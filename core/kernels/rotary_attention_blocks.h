@@ -16,6 +16,10 @@
 
 namespace cdsp {
 
+namespace attention_block {
+inline constexpr int kThreads = 64;
+}  // namespace attention_block
+
 /// What all attention programs know. turns [positions, d_head / 2] pairs (cosine, sine).
 template <typename T>
 struct AttentionSizes {
@@ -23,6 +27,15 @@ struct AttentionSizes {
   int positions, heads, kv_heads, d_head;
   T scale;
 
+  /// Blocks that the positions of a head take, a thread a position.
+  CDSP_HOST_DEVICE int64_t tiles() const {
+    return (positions + attention_block::kThreads - 1) / attention_block::kThreads;
+  }
+  /// Keys that some query of the block may see.
+  CDSP_HOST_DEVICE int keys_of(int64_t block) const {
+    const int end = static_cast<int>(block % tiles() + 1) * attention_block::kThreads;
+    return end < positions ? end : positions;
+  }
   CDSP_HOST_DEVICE int64_t row_length() const {
     return static_cast<int64_t>(heads + 2 * kv_heads) * d_head;
   }
@@ -82,7 +95,6 @@ CDSP_HOST_DEVICE void add_head(T factor, const T (&x)[kHead], T (&to)[kHead]) {
 }
 
 namespace attention_block {
-inline constexpr int kThreads = 64;
 /// Rows of a tile: two tables of them in 32 KB of shared memory.
 template <typename T, int kHead>
 constexpr int tile_rows() {
@@ -91,14 +103,29 @@ constexpr int tile_rows() {
 }
 }  // namespace attention_block
 
+/// Keys, turned, and values that the queries of a block go through together.
+template <typename T, int kHead>
+struct KeyValueTile {
+  static constexpr int kRows = attention_block::tile_rows<T, kHead>();
+  T key[kRows][kHead], value[kRows][kHead];
+
+  /// Each thread its own row: that of position `from`, if there is one.
+  CDSP_HOST_DEVICE void load(const AttentionSizes<T>& size, const T* qkv, const T* turns,
+                             int64_t image, int kv_head, int from, int row) {
+    if (row >= kRows || from >= size.positions) return;
+    load_head(qkv + size.packed(image, from, size.heads + kv_head), size.d_head, key[row]);
+    turn_head(key[row], turns + from * size.d_head, size.d_head, T(1));
+    load_head(qkv + size.packed(image, from, size.heads + size.kv_heads + kv_head), size.d_head,
+              value[row]);
+  }
+};
+
 /// qkv -> mixed [batch, positions, heads, d_head], log_sums [batch, heads, positions].
 template <typename T, int kHead>
 struct AttentionForward {
   static constexpr int kThreads = attention_block::kThreads;
   static constexpr int kTile = attention_block::tile_rows<T, kHead>();
-  struct Shared {
-    T key[kTile][kHead], value[kTile][kHead];
-  };
+  using Shared = KeyValueTile<T, kHead>;
   struct Registers {
     T query[kHead], sum[kHead];
     T largest, weight;  // running maximum of the scores, sum of exp(score - largest)
@@ -108,23 +135,15 @@ struct AttentionForward {
   const T *qkv, *turns;
   T *mixed, *log_sums;
 
-  CDSP_HOST_DEVICE int64_t query_tiles() const {
-    return (size.positions + kThreads - 1) / kThreads;
-  }
-  int64_t blocks() const { return size.batch * size.heads * query_tiles(); }
-  /// Keys that some query of the block may see.
-  CDSP_HOST_DEVICE int keys(int64_t block) const {
-    const int end = static_cast<int>(block % query_tiles() + 1) * kThreads;
-    return end < size.positions ? end : size.positions;
-  }
+  int64_t blocks() const { return size.batch * size.heads * size.tiles(); }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    return 2 * ((keys(block) + kTile - 1) / kTile) + 1;
+    return 2 * ((size.keys_of(block) + kTile - 1) / kTile) + 1;
   }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int query = static_cast<int>(block % query_tiles()) * kThreads + thread;
-    const int head = static_cast<int>(block / query_tiles() % size.heads);
-    const int64_t image = block / query_tiles() / size.heads;
+    const int query = static_cast<int>(block % size.tiles()) * kThreads + thread;
+    const int head = static_cast<int>(block / size.tiles() % size.heads);
+    const int64_t image = block / size.tiles() / size.heads;
     const int kv_head = head / (size.heads / size.kv_heads);
     const bool is_query = query < size.positions;
     if (phase == phases(block) - 1) {
@@ -137,14 +156,7 @@ struct AttentionForward {
     }
     const int first = phase / 2 * kTile;
     if (phase % 2 == 0) {
-      if (thread < kTile && first + thread < size.positions) {
-        const int key = first + thread;
-        load_head(qkv + size.packed(image, key, size.heads + kv_head), size.d_head,
-                  shared.key[thread]);
-        turn_head(shared.key[thread], turns + key * size.d_head, size.d_head, T(1));
-        load_head(qkv + size.packed(image, key, size.heads + size.kv_heads + kv_head), size.d_head,
-                  shared.value[thread]);
-      }
+      shared.load(size, qkv, turns, image, kv_head, first + thread, thread);
       if (phase == 0 && is_query) {
         load_head(qkv + size.packed(image, query, head), size.d_head, own.query);
         turn_head(own.query, turns + query * size.d_head, size.d_head, T(1));
@@ -178,9 +190,7 @@ template <typename T, int kHead>
 struct AttentionBackwardQueries {
   static constexpr int kThreads = attention_block::kThreads;
   static constexpr int kTile = attention_block::tile_rows<T, kHead>();
-  struct Shared {
-    T key[kTile][kHead], value[kTile][kHead];
-  };
+  using Shared = KeyValueTile<T, kHead>;
   struct Registers {
     T query[kHead], upstream[kHead], gradient[kHead];
     T log_sum, delta;
@@ -190,22 +200,15 @@ struct AttentionBackwardQueries {
   const T *qkv, *turns, *mixed, *log_sums, *upstream;
   T *d_qkv, *deltas;
 
-  CDSP_HOST_DEVICE int64_t query_tiles() const {
-    return (size.positions + kThreads - 1) / kThreads;
-  }
-  int64_t blocks() const { return size.batch * size.heads * query_tiles(); }
-  CDSP_HOST_DEVICE int keys(int64_t block) const {
-    const int end = static_cast<int>(block % query_tiles() + 1) * kThreads;
-    return end < size.positions ? end : size.positions;
-  }
+  int64_t blocks() const { return size.batch * size.heads * size.tiles(); }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    return 2 * ((keys(block) + kTile - 1) / kTile) + 1;
+    return 2 * ((size.keys_of(block) + kTile - 1) / kTile) + 1;
   }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int query = static_cast<int>(block % query_tiles()) * kThreads + thread;
-    const int head = static_cast<int>(block / query_tiles() % size.heads);
-    const int64_t image = block / query_tiles() / size.heads;
+    const int query = static_cast<int>(block % size.tiles()) * kThreads + thread;
+    const int head = static_cast<int>(block / size.tiles() % size.heads);
+    const int64_t image = block / size.tiles() / size.heads;
     const int kv_head = head / (size.heads / size.kv_heads);
     const bool is_query = query < size.positions;
     if (phase == phases(block) - 1) {
@@ -216,14 +219,7 @@ struct AttentionBackwardQueries {
     }
     const int first = phase / 2 * kTile;
     if (phase % 2 == 0) {
-      if (thread < kTile && first + thread < size.positions) {
-        const int key = first + thread;
-        load_head(qkv + size.packed(image, key, size.heads + kv_head), size.d_head,
-                  shared.key[thread]);
-        turn_head(shared.key[thread], turns + key * size.d_head, size.d_head, T(1));
-        load_head(qkv + size.packed(image, key, size.heads + size.kv_heads + kv_head), size.d_head,
-                  shared.value[thread]);
-      }
+      shared.load(size, qkv, turns, image, kv_head, first + thread, thread);
       if (phase == 0 && is_query) {
         load_head(mixed + size.mixed(image, query, head), size.d_head, own.query);
         load_head(upstream + size.mixed(image, query, head), size.d_head, own.upstream);
@@ -263,11 +259,10 @@ struct AttentionBackwardKeys {
   const T *qkv, *turns, *log_sums, *upstream, *deltas;
   T* d_qkv;
 
-  CDSP_HOST_DEVICE int64_t key_tiles() const { return (size.positions + kThreads - 1) / kThreads; }
-  int64_t blocks() const { return size.batch * size.kv_heads * key_tiles(); }
+  int64_t blocks() const { return size.batch * size.kv_heads * size.tiles(); }
   /// Tiles of queries from the block's first key to the end: earlier ones see none of its keys.
   CDSP_HOST_DEVICE int tiles_per_head(int64_t block) const {
-    const int first_key = static_cast<int>(block % key_tiles()) * kThreads;
+    const int first_key = static_cast<int>(block % size.tiles()) * kThreads;
     return (size.positions - first_key + kTile - 1) / kTile;
   }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
@@ -275,10 +270,10 @@ struct AttentionBackwardKeys {
   }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int first_key = static_cast<int>(block % key_tiles()) * kThreads;
+    const int first_key = static_cast<int>(block % size.tiles()) * kThreads;
     const int key = first_key + thread;
-    const int kv_head = static_cast<int>(block / key_tiles() % size.kv_heads);
-    const int64_t image = block / key_tiles() / size.kv_heads;
+    const int kv_head = static_cast<int>(block / size.tiles() % size.kv_heads);
+    const int64_t image = block / size.tiles() / size.kv_heads;
     const int64_t key_at = size.packed(image, key, size.heads + kv_head);
     const int64_t value_at = size.packed(image, key, size.heads + size.kv_heads + kv_head);
     const bool is_key = key < size.positions;
