@@ -10,6 +10,8 @@
 
 #include <ATen/Parallel.h>
 
+#include "kernels/thread_order.h"
+
 namespace cdsp {
 
 inline int64_t pieces_of(int64_t total, int64_t per_piece) {
@@ -20,11 +22,17 @@ inline int64_t pieces_of(int64_t total, int64_t per_piece) {
 /// taking the next. What a piece computes must not depend on the thread that runs it.
 template <typename Body>
 void for_each_piece(int64_t pieces, const Body& body) {
+  // Relaxed, for it hands out numbers only: what one piece writes is no other's to read.
   std::atomic<int64_t> next{0};
+  const auto take = [&next] { return next.fetch_add(1, std::memory_order_relaxed); };
   const int64_t workers = std::min<int64_t>(pieces, at::get_num_threads());
+  ThreadOrder::before_threads();
   at::parallel_for(0, workers, 1, [&](int64_t, int64_t) {
-    for (int64_t piece = next++; piece < pieces; piece = next++) body(piece);
+    ThreadOrder::thread_begins();
+    for (int64_t piece = take(); piece < pieces; piece = take()) body(piece);
+    ThreadOrder::thread_ends();
   });
+  ThreadOrder::after_threads();
 }
 
 /// Scratch memory of the calling thread: one array for each size, each on a cache line of its own.
