@@ -5,6 +5,8 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "eval/routing_measures.h"
+#include "experiment/fingerprint.h"
+#include "experiment/run_directory.h"
 #include "experiment/run_files.h"
 #include "model/weights.h"
 #include "train/checkpoint.h"
@@ -28,15 +30,32 @@ nlohmann::json shifts_json(const RoutingTable& from, const RoutingTable& to) {
   return layers;
 }
 
+/// A network trained under one config is not the network that another config describes.
+void require_own_config(const fs::path& run, const Config& config, const RunRecord& record) {
+  const std::string found = config_fingerprint(config);
+  if (record.config_fingerprint.empty() || record.config_fingerprint == found) return;
+  throw InputError((run / "config.yaml").string() +
+                   ": is not the one the run was made with (config_fingerprint " +
+                   record.config_fingerprint + " in run.json, " + found +
+                   " by this file); put it back, or name weights and config by --checkpoint and "
+                   "--config");
+}
+
 }  // namespace
 
 TrainedModel model_of_run(const fs::path& run) {
   if (!fs::is_directory(run)) throw InputError(run.string() + ": is not a run's folder");
   if (!fs::exists(run / "config.yaml"))
     throw InputError(run.string() + ": holds no run (no config.yaml)");
-  const auto checkpoint = find_checkpoint(run);
-  if (!checkpoint) throw InputError(run.string() + ": holds no checkpoint yet");
-  return {load_config(run / "config.yaml"), *checkpoint / "model.safetensors"};
+  const Config config = load_config(run / "config.yaml");
+  const auto record = read_run_record(run);
+  if (record) require_own_config(run, config, *record);
+  const auto weights = find_weights(run);
+  if (weights) return {config, *weights};
+  const bool had_weights = record && (record->checkpoint_step || record->status == "finished");
+  throw InputError(had_weights ? (run / "checkpoints" / "last" / "model.safetensors").string() +
+                                     ": is gone; the run had it"
+                               : run.string() + ": holds no checkpoint yet");
 }
 
 BlindEvaluation::BlindEvaluation(const TrainedModel& model, const Dataset& data,

@@ -19,8 +19,8 @@ struct TrainedModel {
   std::filesystem::path weights;
 };
 
-/// The newest checkpoint of a run. Throws InputError if the folder holds no run or no checkpoint
-/// yet.
+/// The newest weights of a run. Throws InputError if the folder holds no run or no checkpoint yet,
+/// or if its config.yaml is not the one of its run.json.
 TrainedModel model_of_run(const std::filesystem::path& run);
 
 /// An evaluation of all test images under each protocol, batch by batch; comparisons are made with

@@ -3,6 +3,30 @@
 #include "data/digest.h"
 
 namespace cdsp {
+namespace fs = std::filesystem;
+namespace {
+
+/// The files beside the images that decide a run's numbers, by key.
+std::map<std::string, fs::path> input_files(const Config& config) {
+  std::map<std::string, fs::path> files;
+  if (config.data.order_file) files["data.order_file"] = *config.data.order_file;
+  if (config.train.init_from) files["train.init_from"] = *config.train.init_from;
+  return files;
+}
+
+std::optional<std::string> changed_input(const RunRecord& record, const Config& wanted) {
+  for (const auto& [key, path] : input_files(wanted)) {
+    const auto before = record.input_files.find(key);
+    if (before == record.input_files.end() || !fs::exists(path)) continue;
+    const std::string now = digests_of_file(path).sha256;
+    if (now == before->second) continue;
+    return "made with another content of " + key + " (" + path.string() + ": SHA-256 " +
+           before->second + " in run.json, now " + now + ")";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 bool shapes_results(const std::string& key) {
   return !changes_speed_only(key) && key != "data.root";
@@ -29,6 +53,13 @@ std::string config_fingerprint(const Config& config) {
   return digest.finish();
 }
 
+std::map<std::string, std::string> input_fingerprints(const Config& config) {
+  std::map<std::string, std::string> fingerprints;
+  for (const auto& [key, path] : input_files(config))
+    fingerprints[key] = digests_of_file(path).sha256;
+  return fingerprints;
+}
+
 std::optional<std::string> mismatch_of_run(const Config& found,
                                            const std::optional<RunRecord>& record,
                                            const Config& wanted,
@@ -52,7 +83,7 @@ std::optional<std::string> mismatch_of_run(const Config& found,
     return "whose config.yaml is not the one it was made with (config_fingerprint: " +
            record->config_fingerprint + " in run.json, " + expected + " by config.yaml)";
   }
-  return std::nullopt;
+  return changed_input(*record, wanted);
 }
 
 }  // namespace cdsp

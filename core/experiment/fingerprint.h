@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,8 +33,13 @@ std::vector<KeyDifference> differing_keys(const Config& found, const Config& wan
 /// as they are.
 std::string config_fingerprint(const Config& config);
 
+/// SHA-256 of every file beside the images that decides a run's numbers and that the config names:
+/// data.order_file and train.init_from, by key. Throws InputError for one that cannot be read.
+std::map<std::string, std::string> input_fingerprints(const Config& config);
+
 /// What makes a run with this config.yaml and run.json (if it has one) another run than the one
-/// wanted: "with KEY: FOUND, this one wants WANTED"; empty if nothing does.
+/// wanted: "with KEY: FOUND, this one wants WANTED"; empty if nothing does. A file of
+/// RunRecord::input_files that is gone makes none: whoever needs it will say so.
 std::optional<std::string> mismatch_of_run(const Config& found,
                                            const std::optional<RunRecord>& record,
                                            const Config& wanted,

@@ -169,6 +169,7 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["seed"] = config.seed;
   json["steps"] = record.steps;
   json["epochs"] = record.epochs;
+  if (record.checkpoint_step) json["checkpoint_step"] = *record.checkpoint_step;
   json["parameters"] = record.parameters;
   json["device"] = record.device;
   json["engine"] = record.engine;
@@ -176,6 +177,7 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["threads"] = record.threads;
   json["config_fingerprint"] = config_fingerprint(config);
   json["data_fingerprint"] = record.data_fingerprint;
+  if (!record.input_files.empty()) json["input_files"] = record.input_files;
   json["results_version"] = kResultsVersion;
   json["start"] = record.start;
   json["wall_seconds"] = record.wall_seconds;
@@ -211,6 +213,9 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
     json.at("device").get_to(record.device);
     json.at("threads").get_to(record.threads);
     json.at("data_fingerprint").get_to(record.data_fingerprint);
+    record.input_files = json.value("input_files", record.input_files);
+    if (json.contains("checkpoint_step"))
+      record.checkpoint_step = json["checkpoint_step"].get<int64_t>();
     record.engine = json.value("engine", record.engine);
     record.step = json.value("step", record.step);
     record.maker = maker_of(json);

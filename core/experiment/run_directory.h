@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,11 +67,14 @@ struct RunRecord {
   double wall_seconds = 0;         // over all sessions of the run
   int64_t resumed = 0;             // how often
   int64_t steps = 0, epochs = 0;
+  std::optional<int64_t> checkpoint_step;  // of the newest checkpoint; empty before the first
   int64_t parameters = 0;
   std::string device, engine;
   std::string step;  // how steps are made by now: eager, device or graph
   int64_t threads = 0;
   std::string data_fingerprint;
+  /// SHA-256 of the files that the config names, by key (experiment/fingerprint.h).
+  std::map<std::string, std::string> input_files;
   /// Written by write_run_record from the config and this program; empty and 1 where a run.json of
   /// before does not have them.
   std::string config_fingerprint;

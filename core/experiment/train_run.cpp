@@ -7,6 +7,7 @@
 #include "base/csv.h"
 #include "base/error.h"
 #include "eval/evaluate.h"
+#include "experiment/fingerprint.h"
 #include "experiment/run_directory.h"
 #include "experiment/run_files.h"
 #include "train/checkpoint.h"
@@ -26,6 +27,20 @@ class Stopwatch {
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+/// The checkpoint to go on from; none before the first. To begin again where there was one would
+/// throw away what the run has.
+std::optional<fs::path> checkpoint_to_continue(const fs::path& run) {
+  const auto checkpoint = find_checkpoint(run);
+  if (checkpoint) return checkpoint;
+  const auto record = read_run_record(run);
+  if (!record || (!record->checkpoint_step && record->status != "finished")) return std::nullopt;
+  throw InputError((run / "checkpoints" / "last").string() +
+                   ": model.safetensors and trainer.safetensors are needed to go on, and the run "
+                   "had them after step " +
+                   std::to_string(record->checkpoint_step.value_or(record->steps)) +
+                   "; put them back, or train anew into another --out");
+}
 
 }  // namespace
 
@@ -52,6 +67,7 @@ class TrainingRun::Work {
     if (options.resume) {
       continue_from_checkpoint();
     } else {
+      record_.input_files = input_fingerprints(config_);
       write_file_atomically(directory_.file("config.yaml"), to_yaml(config_));
     }
     first_step_ = steps_taken_ = logged_step_ = trainer_.steps_done();
@@ -96,7 +112,7 @@ class TrainingRun::Work {
     Config config = config_;
     // A resumed run takes its weights from the checkpoint; the file it once started from may be
     // gone.
-    if (options.resume && find_checkpoint(options.out)) config.train.init_from.reset();
+    if (options.resume && checkpoint_to_continue(options.out)) config.train.init_from.reset();
     return Trainer(config, data_, device_);
   }
 
@@ -105,10 +121,11 @@ class TrainingRun::Work {
       record_.start = before->start;
       record_.wall_seconds = earlier_seconds_ = before->wall_seconds;
       record_.resumed = before->resumed + 1;
+      record_.input_files = before->input_files;
     }
-    if (const auto checkpoint = find_checkpoint(directory_.path())) {
+    if (const auto checkpoint = checkpoint_to_continue(directory_.path())) {
       load_checkpoint(trainer_, *checkpoint);
-      checkpoint_step_ = trainer_.steps_done();
+      record_.checkpoint_step = trainer_.steps_done();
     }
     if (trainer_.finished()) return;
     // A blind evaluation made on the way is of weights that are about to change.
@@ -229,12 +246,12 @@ class TrainingRun::Work {
   /// Only after check_steps().
   void keep_checkpoint() {
     save_checkpoint(trainer_, directory_.path());
-    checkpoint_step_ = trainer_.steps_done();
+    record_.checkpoint_step = trainer_.steps_done();
   }
 
   std::string kept_checkpoint_text() const {
-    if (!checkpoint_step_) return "; there is no checkpoint yet";
-    return "; the checkpoint of step " + std::to_string(*checkpoint_step_) + " is kept";
+    if (!record_.checkpoint_step) return "; there is no checkpoint yet";
+    return "; the checkpoint of step " + std::to_string(*record_.checkpoint_step) + " is kept";
   }
 
   void reject_non_finite(const Evaluation& test) const {
@@ -271,7 +288,6 @@ class TrainingRun::Work {
   int64_t first_step_ = 0;   // steps done when this session began
   int64_t logged_step_ = 0;  // of the last row of metrics.csv, or of the start
   int64_t steps_taken_ = 0;  // with their update; the trainer counts a step that fails too
-  std::optional<int64_t> checkpoint_step_;  // of the newest checkpoint
   bool is_started_ = false;
   std::optional<Evaluator> evaluator_;  // while an epoch's evaluation is at work
 };

@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kTrainerFile = "trainer.safetensors";
+constexpr const char* kKeptNames[] = {"last", "previous"};  // the newest first
 
 bool is_whole(const fs::path& checkpoint) {
   return fs::exists(checkpoint / kModelFile) && fs::exists(checkpoint / kTrainerFile);
@@ -44,9 +45,17 @@ void save_checkpoint(const Trainer& trainer, const fs::path& run) {
 }
 
 std::optional<fs::path> find_checkpoint(const fs::path& run) {
-  for (const char* name : {"last", "previous"}) {
-    const fs::path checkpoint = run / "checkpoints" / name;
+  for (const char* name : kKeptNames) {
+    fs::path checkpoint = run / "checkpoints" / name;
     if (is_whole(checkpoint)) return checkpoint;
+  }
+  return std::nullopt;
+}
+
+std::optional<fs::path> find_weights(const fs::path& run) {
+  for (const char* name : kKeptNames) {
+    fs::path weights = run / "checkpoints" / name / kModelFile;
+    if (fs::exists(weights)) return weights;
   }
   return std::nullopt;
 }

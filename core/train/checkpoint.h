@@ -18,6 +18,10 @@ void save_checkpoint(const Trainer& trainer, const std::filesystem::path& run);
 /// Folder of the newest whole checkpoint of a run, if it has one.
 std::optional<std::filesystem::path> find_checkpoint(const std::filesystem::path& run);
 
+/// The newest weights of a run, if it has any: those of the newest checkpoint, or of one that has
+/// lost its trainer.safetensors, which only going on with the training needs.
+std::optional<std::filesystem::path> find_weights(const std::filesystem::path& run);
+
 /// Continues from the folder that find_checkpoint names. Throws InputError if the two files are not
 /// of the same step or do not fit the trainer.
 void load_checkpoint(Trainer& trainer, const std::filesystem::path& checkpoint);

@@ -4,7 +4,10 @@
 #include <set>
 
 #include "support/catch.h"
+#include "support/temp_dir.h"
 #include "support/tiny_setup.h"
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -67,4 +70,36 @@ TEST_CASE("a mismatch names what differs and both values", "[experiment]") {
   record.results_version = kResultsVersion;
   record.config_fingerprint = "of before somebody edited config.yaml";
   CHECK_THAT(mismatch(config), ContainsSubstring("is not the one it was made with"));
+}
+
+TEST_CASE("a run is another run if a file that its config names has another content",
+          "[experiment]") {
+  const TemporaryFolder folder;
+  Config config = tiny_config();
+  CHECK(input_fingerprints(config).empty());
+  const auto key = GENERATE(as<std::string>{}, "data.order_file", "train.init_from");
+  const auto file = folder.write("input", "0\n1\n2\n");
+  if (key == "data.order_file") config.data.order_file = file;
+  if (key == "train.init_from") config.train.init_from = file;
+  RunRecord record;
+  record.data_fingerprint = "data";
+  record.results_version = kResultsVersion;
+  record.input_files = input_fingerprints(config);
+  REQUIRE(record.input_files.size() == 1);
+  CHECK(record.input_files.at(key).size() == 64);
+  const auto mismatch = [&] {
+    return mismatch_of_run(config, record, config, "data").value_or("");
+  };
+  CHECK(mismatch().empty());
+  folder.write("input", "2\n1\n0\n");
+  CHECK_THAT(mismatch(), ContainsSubstring("with another content of " + key) &&
+                             ContainsSubstring(file.string()) &&
+                             ContainsSubstring(record.input_files.at(key)));
+  // A run that has its weights by now does without the file it began from.
+  fs::remove(file);
+  CHECK(mismatch().empty());
+  // Runs of before the field cannot be told apart by it.
+  folder.write("input", "2\n1\n0\n");
+  record.input_files.clear();
+  CHECK(mismatch().empty());
 }

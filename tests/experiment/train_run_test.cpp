@@ -11,6 +11,8 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "experiment/fingerprint.h"
+#include "experiment/run_directory.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
 #include "support/catch.h"
@@ -269,4 +271,42 @@ TEST_CASE("weights that an update spoilt are no checkpoint and no finished run",
   CHECK(status_of(run) == "failed");
   CHECK_FALSE(fs::exists(run / "summary.json"));
   CHECK(find_checkpoint(run).has_value() == (spoilt == 8));
+}
+
+TEST_CASE("a run whose checkpoint is gone does not begin again", "[experiment]") {
+  const Config config = logged_config(Variant::kCdsp);
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run";
+  const bool finished = GENERATE(true, false);
+  const auto stops = [&](Watcher& watcher, std::atomic<int>& stop) {
+    watcher.step = [&](int64_t step) { stop = !finished && step == 3; };
+  };
+  train(config, run, false, stops);
+  CHECK(nlohmann::json::parse(read_file(run / "run.json")).at("checkpoint_step") ==
+        (finished ? 8 : 3));
+  fs::remove_all(run / "checkpoints" / "last" /
+                 GENERATE("trainer.safetensors", "model.safetensors", ""));
+  const std::string metrics = read_file(run / "metrics.csv");
+  CHECK_THAT(message_of<InputError>([&] { train(config, run, true); }),
+             ContainsSubstring("checkpoints/last: model.safetensors and trainer.safetensors are") &&
+                 ContainsSubstring(finished ? "after step 8" : "after step 3"));
+  CHECK(read_file(run / "metrics.csv") == metrics);
+  CHECK(status_of(run) == (finished ? "finished" : "interrupted"));
+}
+
+TEST_CASE("run.json keeps the sums of the files a run began from", "[experiment]") {
+  const TemporaryFolder folder;
+  Config config = logged_config(Variant::kCdsp);
+  config.train.init_from = folder.path() / "weights.safetensors";
+  write_safetensors(*config.train.init_from,
+                    weights_of(Network(config, input_shape_of({}), at::kCPU)));
+  const fs::path run = folder.path() / "run";
+  train(config, run, false, [](Watcher& watcher, std::atomic<int>& stop) {
+    watcher.step = [&](int64_t) { stop = 1; };
+  });
+  const auto sums = read_run_record(run)->input_files;
+  CHECK(sums == input_fingerprints(config));
+  fs::remove(*config.train.init_from);
+  CHECK(train(config, run, true) == RunEnd::kFinished);
+  CHECK(read_run_record(run)->input_files == sums);
 }
