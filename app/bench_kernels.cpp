@@ -10,6 +10,7 @@
 #include "app/bench_options.h"
 #include "app/options.h"
 #include "app/output.h"
+#include "experiment/kernel_cases.h"
 #include "report/text_table.h"
 
 namespace cdsp::app {
@@ -75,6 +76,7 @@ void add_bench_kernels(CLI::App& bench, const GlobalOptions& global, Action& act
   auto* command = bench.add_subcommand(
       "kernels", "Time each fused kernel against the reference path, forward and backward");
   command->footer(
+      "The conflict game and AdamW have no backward pass.\n\n"
       "Example:\n  cdsp bench kernels --kernel cdsp_layer,attention_block --threads 1,2");
   auto arguments = std::make_shared<KernelArguments>();
   KernelBenchRequest& request = arguments->request;

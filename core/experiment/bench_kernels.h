@@ -1,40 +1,17 @@
-// The fused kernels, each alone, against the reference path that defines them: forward (as training
-// runs it, leaving what the backward pass needs) and backward.
+// How long each fused kernel (experiment/kernel_cases.h) takes, forward and backward, beside the
+// reference path that defines it.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
 #include "config/config.h"
-#include "kernels/engine.h"
 
 namespace cdsp {
 
-/// One kernel on one set of inputs.
-struct KernelCase {
-  std::string kernel;              // "cdsp_layer", "standard_experts", ...
-  std::string shape;               // in words
-  std::vector<at::Tensor> leaves;  // what gradients are taken of
-  std::function<at::Tensor(Engine)> forward;
-  at::Tensor upstream;  // gradient of the output
-
-  /// Gradients of the leaves from `output` = forward(...), which is used up.
-  std::vector<at::Tensor> backward(const at::Tensor& output) const;
-};
-
-/// The names of all kernels, in the order of kernel_cases().
-std::vector<std::string> kernel_names();
-
-/// Every kernel on the shapes of `config` with `batch` images of 28 x 28 pixels; random inputs,
-/// dtype as model.dtype says.
-std::vector<KernelCase> kernel_cases(const Config& config, int64_t batch);
-
 struct KernelBenchRequest {
-  std::vector<std::string> kernels;  // empty = all
+  std::vector<std::string> kernels;  // of kernel_names(); empty = all
   std::vector<int64_t> batches = {128};
   std::vector<int64_t> threads = {0};  // 0 = all cores
   std::vector<DType> dtypes = {DType::kFloat32};

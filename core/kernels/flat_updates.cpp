@@ -54,6 +54,12 @@ at::Tensor flat_norm(const at::Tensor& flat, Engine engine) {
   return flat.norm();
 }
 
+at::Tensor clip_to_norm(at::Tensor flat, double clip_norm, Engine engine) {
+  at::Tensor norm = flat_norm(flat, engine);
+  if (clip_norm > 0.0) flat.mul_((clip_norm / (norm + 1e-6)).clamp_max(1.0));
+  return norm;
+}
+
 void adamw_update(const AdamWRates& rates, const at::Tensor& gradient, at::Tensor parameter,
                   at::Tensor first, at::Tensor second, Engine engine) {
   const double correction1 = 1.0 - std::pow(rates.beta1, static_cast<double>(rates.t));

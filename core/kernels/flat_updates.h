@@ -1,6 +1,7 @@
 // What the optimiser does to flat vectors of all parameters:
 //
-//   norm      sqrt(sum g^2)
+//   norm      n = sqrt(sum g^2)
+//   clipping  g <- g min(1, clip / (n + 1e-6))
 //   AdamW     m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
 //             p <- p (1 - lr decay) - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 #pragma once
@@ -14,6 +15,9 @@ namespace cdsp {
 /// flat [n] -> 0-dimensional. Fused: in stretches of fixed length, so that the bytes do not depend
 /// on the number of threads.
 at::Tensor flat_norm(const at::Tensor& flat, Engine engine = Engine::kReference);
+
+/// Clips `flat` [n] in place (clip_norm 0 = off); returns its norm before that, 0-dimensional.
+at::Tensor clip_to_norm(at::Tensor flat, double clip_norm, Engine engine = Engine::kReference);
 
 struct AdamWRates {
   double lr, weight_decay;

@@ -128,8 +128,9 @@ void Trainer::step() {
   }
   const Objective terms = objective(config_, forward, batch.labels, conflicts);
 
-  FlatGradient gradient = differentiate(network_->parameters(), terms.total);
-  const at::Tensor grad_norm = clip(gradient.flat);
+  const FlatGradient gradient = differentiate(network_->parameters(), terms.total);
+  const at::Tensor grad_norm =
+      clip_to_norm(gradient.flat, config_.optimizer.clip_norm, network_->engine());
   record(terms, grad_norm, forward, batch);
   // On the host looking is free, and the parameters stay those of the last good step.
   if (device_.is_cpu()) check_finite(unpack_metrics(unread_.back(), !games_.empty()));
@@ -217,14 +218,6 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
   at::Tensor one_hot = one_hot_tasks(batch.tasks, data_.train.tasks(), network_->dtype());
   if (told == Told::kAll) return one_hot;
   return one_hot * plan_.kept.narrow(0, position * config_.train.batch_size, batch.tasks.size(0));
-}
-
-at::Tensor Trainer::clip(at::Tensor& gradient) const {
-  at::Tensor norm = flat_norm(gradient, network_->engine());
-  if (config_.optimizer.clip_norm > 0.0) {
-    gradient.mul_((config_.optimizer.clip_norm / (norm + 1e-6)).clamp_max(1.0));
-  }
-  return norm;
 }
 
 void Trainer::record(const Objective& terms, const at::Tensor& grad_norm,

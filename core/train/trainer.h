@@ -96,7 +96,6 @@ class Trainer {
   void plan_epoch(int64_t epoch);
   Batch next_batch();
   at::Tensor draw_tasks(const Batch& batch) const;
-  at::Tensor clip(at::Tensor& gradient) const;
   void record(const Objective& terms, const at::Tensor& grad_norm, const ForwardResult& forward,
               const Batch& batch);
   void check_finite(const StepMetrics& metrics) const;

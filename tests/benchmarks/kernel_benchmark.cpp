@@ -1,6 +1,6 @@
-// Single kernels under Google Benchmark: each on the paper's shapes, forward and backward, by
-// either engine. Names are KERNEL/PASS/ENGINE/images:B/threads:T; all of Google Benchmark's options
-// serve:
+// Single kernels under Google Benchmark: each on the paper's shapes, forward and (where there is
+// one) backward, by either engine. Names are KERNEL/PASS/ENGINE/images:B/threads:T; all of Google
+// Benchmark's options serve:
 //
 //   cdsp_kernel_benchmark --benchmark_filter='cdsp_layer/.*/fused' --benchmark_repetitions=5
 #include <cstdlib>
@@ -13,7 +13,7 @@
 #include <benchmark/benchmark.h>
 
 #include "config/config.h"
-#include "experiment/bench_kernels.h"
+#include "experiment/kernel_cases.h"
 #include "train/runtime.h"
 
 namespace {
@@ -55,7 +55,7 @@ void register_kernel(const std::shared_ptr<KernelCase>& kernel, Engine engine, i
         ->UseRealTime();
   };
   add("forward", forward);
-  add("backward", backward);
+  if (kernel->has_backward()) add("backward", backward);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "experiment/bench_kernels.h"
 #include "experiment/bench_scaling.h"
 #include "experiment/bench_step.h"
+#include "experiment/kernel_cases.h"
 #include "support/catch.h"
 
 namespace {
@@ -50,6 +51,7 @@ TEST_CASE("the kernel benchmark's cases are the same for both engines", "[experi
     const at::Tensor reference = cases[i].forward(Engine::kReference);
     const at::Tensor fused = cases[i].forward(Engine::kFused);
     CHECK(at::allclose(reference, fused, 1e-10, 1e-12));
+    if (!cases[i].has_backward()) continue;
     const auto expected = cases[i].backward(reference), found = cases[i].backward(fused);
     REQUIRE(expected.size() == cases[i].leaves.size());
     for (size_t g = 0; g < expected.size(); ++g) {
@@ -61,18 +63,32 @@ TEST_CASE("the kernel benchmark's cases are the same for both engines", "[experi
   }
 }
 
-TEST_CASE("kernels are measured forward and backward", "[experiment]") {
+TEST_CASE("the benchmark's optimiser moves all parameters, by each engine its own",
+          "[experiment]") {
+  const auto cases = kernel_cases(tiny(), 3);
+  const KernelCase& adamw = cases.back();
+  REQUIRE(adamw.kernel == "adamw");
+  const at::Tensor first = adamw.forward(Engine::kReference).clone();
+  const at::Tensor fused = adamw.forward(Engine::kFused).clone();
+  const at::Tensor second = adamw.forward(Engine::kReference);
+  CHECK(at::allclose(first, fused));
+  CHECK(second.ne(first).all().item<bool>());
+}
+
+TEST_CASE("kernels are measured forward and, where they have one, backward", "[experiment]") {
   KernelBenchRequest request;
-  request.kernels = {"pooled_head", "cdsp_layer"};
+  request.kernels = {"pooled_head", "cdsp_layer", "conflict_game"};
   request.batches = {2};
   request.threads = {1};
   request.steps = request.repeats = 1;
   const auto results = bench_kernels(tiny(), request);
-  REQUIRE(results.size() == 4);
+  REQUIRE(results.size() == 5);
   CHECK(results[0].kernel == "cdsp_layer");
   CHECK(results[0].pass == "forward");
   CHECK(results[3].kernel == "pooled_head");
   CHECK(results[3].pass == "backward");
+  CHECK(results[4].kernel == "conflict_game");
+  CHECK(results[4].pass == "forward");
   for (const KernelBenchResult& result : results) {
     CHECK(result.reference_ms > 0);
     CHECK(result.fused_ms > 0);

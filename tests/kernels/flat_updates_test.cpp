@@ -28,6 +28,22 @@ TEST_CASE("flat_norm is the root of the sum of squares, for vectors of any lengt
   }
 }
 
+TEST_CASE("clipping shrinks a vector to the norm asked for, and tells the norm it had") {
+  const at::Tensor flat = Draw(3).normal({9001});
+  const double norm = flat.norm().item<double>();
+  for (const Numerics& n : all_numerics()) {
+    // Shorter than the vector, longer than it, off.
+    for (const double clip : {0.5, 2 * norm, 0.0}) {
+      INFO("to " << clip << ", " << n.name);
+      const at::Tensor clipped = flat.to(n.dtype).clone();
+      const double before = clip_to_norm(clipped, clip, n.engine).item<double>();
+      CHECK(before == Catch::Approx(norm).epsilon(n.tolerance));
+      const double factor = clip == 0.5 ? 0.5 / (norm + 1e-6) : 1.0;
+      CHECK(relative_error(clipped, flat * factor) < n.tolerance);
+    }
+  }
+}
+
 TEST_CASE("both engines update alike, step after step") {
   Draw draw(2);
   const AdamWRates start{0.03, 0.1, 0.9, 0.999, 1e-8, 0};
