@@ -62,9 +62,7 @@ struct Setting {
     row.pass = pass;
     row.reference_ms = summarise_times(times[0]).median;
     row.fused_ms = summarise_times(times[1]).median;
-    std::vector<double> ratios;
-    for (size_t i = 0; i < times[0].size(); ++i) ratios.push_back(times[0][i] / times[1][i]);
-    row.speedup = summarise_times(ratios).median;
+    row.speedup = median_ratio(times[0], times[1]);
     return row;
   }
 };

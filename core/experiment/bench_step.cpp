@@ -28,7 +28,7 @@ struct Bench {
   std::unique_ptr<Trainer> trainer;
   std::unique_ptr<DeviceSplit> test;  // for an evaluation only
   std::unique_ptr<GemmFloor> floor;
-  std::vector<double> milliseconds, floor_milliseconds, percent;
+  std::vector<double> milliseconds, floor_milliseconds;
 };
 
 /// The config of a run that never ends by itself.
@@ -86,15 +86,12 @@ void measure(Bench& bench, int64_t steps) {
   } else {
     evaluate_images(bench, bench.result.batch);
   }
-  const double step_time = time_of_steps(bench, steps);
-  bench.milliseconds.push_back(step_time);
+  bench.milliseconds.push_back(time_of_steps(bench, steps));
   if (!bench.floor) return;
   bench.floor->run();
   double floor_time = 0;
   for (int64_t step = 0; step < steps; ++step) floor_time += bench.floor->run();
-  floor_time /= static_cast<double>(steps);
-  bench.floor_milliseconds.push_back(floor_time);
-  bench.percent.push_back(100.0 * floor_time / step_time);
+  bench.floor_milliseconds.push_back(floor_time / static_cast<double>(steps));
 }
 
 Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device device,
@@ -139,7 +136,7 @@ StepBenchResult finished(const Bench& bench) {
     floor.images_per_s = speed(floor.ms);
     floor.gflop_per_step = bench.floor->flops() / 1e9;
     floor.gflop_per_s = bench.floor->flops() / floor.ms / 1e6;
-    floor.percent_reached = summarise_times(bench.percent).median;
+    floor.percent_reached = 100.0 * median_ratio(bench.floor_milliseconds, bench.milliseconds);
     result.floor = floor;
   }
   result.peak_memory_bytes = peak_memory_bytes();

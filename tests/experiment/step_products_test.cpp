@@ -204,6 +204,7 @@ TEST_CASE("times are put together", "[experiment]") {
   CHECK(odd.fastest == 1);
   CHECK(odd.slowest == 3);
   CHECK(even.median == 3);
+  CHECK(median_ratio({1, 20, 3}, {1, 10, 6}) == 1);  // the medians' would be 3 / 6
   CHECK(growth_exponent(2, 10, 4, 40) == Catch::Approx(2.0));
   CHECK(growth_exponent(1, 5, 8, 5) == Catch::Approx(0.0));
   CHECK(std::isnan(growth_exponent(2, 1, 2, 2)));
