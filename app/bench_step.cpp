@@ -29,7 +29,6 @@ Json step_json(const StepBenchResult& result) {
                {"dtype", result.dtype},
                {"engine", result.engine},
                {"device", result.device},
-               {"step", result.step},
                {"precision", result.precision},
                {"phase", result.phase},
                {"ms_per_step", result.ms_per_step},
@@ -37,6 +36,7 @@ Json step_json(const StepBenchResult& result) {
                {"ms_slowest", result.ms_slowest},
                {"images_per_s", result.images_per_s},
                {"peak_memory_bytes", result.peak_memory_bytes}};
+  if (!result.step.empty()) json["step"] = result.step;
   if (result.floor) {
     json["floor_ms"] = result.floor->ms;
     json["floor_images_per_s"] = result.floor->images_per_s;
@@ -57,7 +57,8 @@ std::vector<std::string> step_row(const StepBenchResult& result) {
           result.dtype,
           result.engine,
           result.device,
-          result.step + (result.precision == "full" ? "" : ", " + result.precision),
+          (result.step.empty() ? "-" : result.step) +
+              (result.precision == "full" ? "" : ", " + result.precision),
           fixed_number(result.ms_per_step, 2),
           fixed_number(result.ms_fastest, 2),
           fixed_number(result.ms_slowest, 2),

@@ -123,7 +123,7 @@ Bench make_bench(const StepSetting& setting, const Dataset& data, at::Device dev
 
 StepBenchResult finished(const Bench& bench) {
   StepBenchResult result = bench.result;
-  result.step = to_string(bench.trainer->form_of_steps());
+  if (bench.phase == BenchPhase::kTrain) result.step = to_string(bench.trainer->form_of_steps());
   const auto speed = [&](double ms) { return static_cast<double>(result.batch) * 1000.0 / ms; };
   const Times times = summarise_times(bench.milliseconds);
   result.ms_per_step = times.median;

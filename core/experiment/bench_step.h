@@ -35,7 +35,7 @@ struct StepFloor {
 
 struct StepBenchResult {
   std::string variant, phase, dtype, engine, device;
-  std::string step;       // the form of the steps measured: eager, device or graph
+  std::string step;       // form of the training steps: eager, device, graph; empty: evaluation
   std::string precision;  // of the matrix products
   int64_t batch = 0, threads = 0;
   double ms_per_step = 0;  // median over the repeats

@@ -120,7 +120,9 @@ TEST_CASE("bench tells floors, kernels, scaling and epochs", "[app]") {
 
   const Json steps = Json::parse(texts[8]);
   REQUIRE(steps.size() == 2);
+  CHECK(steps[0].at("step") == "eager");
   CHECK(steps[1].at("phase") == "eval");
+  CHECK_FALSE(steps[1].contains("step"));
   check_numbers(steps[1], {"times_training_speed"});
   for (const Json& row : steps) {
     check_numbers(row, {"floor_ms", "floor_images_per_s", "floor_gflop_per_s", "gflop_per_step",

@@ -108,8 +108,10 @@ TEST_CASE("a step has its floor beside it, and an evaluation its training", "[ex
   const auto results = bench_step(tiny(), request);
   REQUIRE(results.size() == 2);
   CHECK(results[0].phase == "train");
+  CHECK(results[0].step == "eager");
   CHECK_FALSE(results[0].times_training_speed.has_value());
   CHECK(results[1].phase == "eval");
+  CHECK(results[1].step.empty());  // an evaluation makes none
   REQUIRE(results[1].times_training_speed.has_value());
   CHECK(*results[1].times_training_speed ==
         Catch::Approx(results[1].images_per_s / results[0].images_per_s));
