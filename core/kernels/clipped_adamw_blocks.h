@@ -3,13 +3,13 @@
 
 #include <cmath>
 
+#include "kernels/adamw_constants.h"
 #include "kernels/block_grid.h"
 
 namespace cdsp {
 
 namespace clipped_adamw_block {
 inline constexpr int kThreads = 256;
-inline constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8, kClipEpsilon = 1e-6;
 
 template <typename T>
 CDSP_HOST_DEVICE bool is_finite(T x) {
@@ -94,7 +94,8 @@ struct UpdateNumbers {
       for (int i = 0; i < kThreads; ++i) sum += shared.sums[i];
       const T norm = static_cast<T>(std::sqrt(sum));
       shared.is_spoilt = spoilt[0] != 0 || !is_finite(loss[0] + norm) ? 1 : 0;
-      const T factor = static_cast<T>(clip_norm) / (norm + static_cast<T>(kClipEpsilon));
+      const T factor =
+          static_cast<T>(clip_norm) / (norm + static_cast<T>(adamw_constant::kClipEpsilon));
       shared.factor = clip_norm > 0 && factor < T(1) ? factor : T(1);
       if (block == 0) grad_norm[0] = norm;
       return;
@@ -104,6 +105,7 @@ struct UpdateNumbers {
     const int32_t parameter = owner[at];
     if (reached[parameter] == 0) return;
     const double t = static_cast<double>(updates[parameter] + 1);
+    using namespace adamw_constant;
     const double correction1 = 1.0 - std::pow(kBeta1, t), correction2 = 1.0 - std::pow(kBeta2, t);
     const T g = gradient[at] * shared.factor;
     const T m = first_moment[at] * static_cast<T>(kBeta1) + g * static_cast<T>(1.0 - kBeta1);

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
+#include "kernels/adamw_constants.h"
 #include "kernels/simd_loops.h"
 #include "kernels/work_queue.h"
 
@@ -56,25 +57,26 @@ at::Tensor flat_norm(const at::Tensor& flat, Engine engine) {
 
 at::Tensor clip_to_norm(at::Tensor flat, double clip_norm, Engine engine) {
   at::Tensor norm = flat_norm(flat, engine);
-  if (clip_norm > 0.0) flat.mul_((clip_norm / (norm + 1e-6)).clamp_max(1.0));
+  if (clip_norm > 0.0)
+    flat.mul_((clip_norm / (norm + adamw_constant::kClipEpsilon)).clamp_max(1.0));
   return norm;
 }
 
 void adamw_update(const AdamWRates& rates, const at::Tensor& gradient, at::Tensor parameter,
                   at::Tensor first, at::Tensor second, Engine engine) {
-  const double correction1 = 1.0 - std::pow(rates.beta1, static_cast<double>(rates.t));
-  const double correction2 = 1.0 - std::pow(rates.beta2, static_cast<double>(rates.t));
+  using namespace adamw_constant;
+  const double correction1 = 1.0 - std::pow(kBeta1, static_cast<double>(rates.t));
+  const double correction2 = 1.0 - std::pow(kBeta2, static_cast<double>(rates.t));
   if (engine == Engine::kFused && gradient.device().is_cpu()) {
-    adamw_update_cpu(
-        {rates.beta1, rates.beta2, rates.epsilon, 1.0 - rates.beta1, 1.0 - rates.beta2,
-         rates.lr / correction1, 1.0 - rates.lr * rates.weight_decay, 1.0 / std::sqrt(correction2)},
-        gradient, parameter, first, second);
+    adamw_update_cpu({kBeta1, kBeta2, kEpsilon, 1.0 - kBeta1, 1.0 - kBeta2, rates.lr / correction1,
+                      1.0 - rates.lr * rates.weight_decay, 1.0 / std::sqrt(correction2)},
+                     gradient, parameter, first, second);
     return;
   }
   parameter.mul_(1.0 - rates.lr * rates.weight_decay);
-  first.mul_(rates.beta1).add_(gradient, 1.0 - rates.beta1);
-  second.mul_(rates.beta2).addcmul_(gradient, gradient, 1.0 - rates.beta2);
-  const at::Tensor denominator = second.sqrt().div_(std::sqrt(correction2)).add_(rates.epsilon);
+  first.mul_(kBeta1).add_(gradient, 1.0 - kBeta1);
+  second.mul_(kBeta2).addcmul_(gradient, gradient, 1.0 - kBeta2);
+  const at::Tensor denominator = second.sqrt().div_(std::sqrt(correction2)).add_(kEpsilon);
   parameter.addcdiv_(first, denominator, -rates.lr / correction1);
 }
 

@@ -4,6 +4,8 @@
 //   clipping  g <- g min(1, clip / (n + 1e-6))
 //   AdamW     m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
 //             p <- p (1 - lr decay) - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//
+// b1, b2 and eps are those of adamw_constants.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,7 +23,6 @@ at::Tensor clip_to_norm(at::Tensor flat, double clip_norm, Engine engine = Engin
 
 struct AdamWRates {
   double lr, weight_decay;
-  double beta1, beta2, epsilon;
   int64_t t;  // this update's number, from 1
 };
 

@@ -5,11 +5,6 @@
 #include "kernels/flat_updates.h"
 
 namespace cdsp {
-namespace {
-constexpr double kBeta1 = 0.9;
-constexpr double kBeta2 = 0.999;
-constexpr double kEpsilon = 1e-8;
-}  // namespace
 
 AdamW::AdamW(const ParameterSet& parameters, const OptimizerConfig& config, Engine engine)
     : first_moment(at::zeros_like(parameters.flat())),
@@ -47,9 +42,8 @@ void AdamW::update(int64_t begin, int64_t length, int64_t update_count, const Sp
   const auto stretch = [begin, length](const at::Tensor& flat) {
     return flat.narrow(0, begin, length);
   };
-  adamw_update({speed.lr, speed.weight_decay, kBeta1, kBeta2, kEpsilon, update_count},
-               stretch(gradient), stretch(parameters_.flat()), stretch(first_moment),
-               stretch(second_moment), engine_);
+  adamw_update({speed.lr, speed.weight_decay, update_count}, stretch(gradient),
+               stretch(parameters_.flat()), stretch(first_moment), stretch(second_moment), engine_);
 }
 
 }  // namespace cdsp

@@ -46,7 +46,7 @@ TEST_CASE("clipping shrinks a vector to the norm asked for, and tells the norm i
 
 TEST_CASE("both engines update alike, step after step") {
   Draw draw(2);
-  const AdamWRates start{0.03, 0.1, 0.9, 0.999, 1e-8, 0};
+  const AdamWRates start{0.03, 0.1, 0};
   const at::Tensor parameter = draw.normal({20011});
   std::vector<at::Tensor> gradients;
   for (int step = 0; step < 4; ++step) gradients.push_back(draw.normal({20011}));
