@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "conflict/lagged_signal.h"
 #include "train/flat_gradient.h"
+#include "train/forward_and_loss.h"
 #include "train/metric_vector.h"
 #include "train/metrics.h"
-#include "train/objective.h"
 
 namespace cdsp {
 namespace {
@@ -120,17 +120,8 @@ void DeviceStep::enqueue(int64_t count) {
   const int64_t num_tasks = network_.input_shape().tasks;
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
-  ForwardRequest request;
-  request.conflict_sites = !games_.empty();
-  request.router_probabilities = games_.empty() && config_.balance.kind == BalanceKind::kSwitch;
-  const ForwardResult forward = network_.forward(made.batch.images, made.tasks, request);
-
-  std::vector<at::Tensor> conflicts;
-  for (size_t layer = 0; layer < games_.size(); ++layer) {
-    conflicts.push_back(games_[layer].conflict(forward.sites[layer]));
-    state_.epoch_conflict[layer] += conflicts.back();
-  }
-  const Objective terms = objective(config_, forward, made.batch.labels, conflicts);
+  const auto [forward, terms] =
+      forward_and_loss(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
   const FlatGradient gradient = differentiate(network_.parameters(), terms.total);
 
   // Before the update: the measures are of the parameters that this step's loss saw.

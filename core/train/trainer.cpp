@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/flat_updates.h"
 #include "model/weights.h"
+#include "train/forward_and_loss.h"
 #include "train/metric_vector.h"
 #include "train/task_dropout.h"
 
@@ -116,18 +117,8 @@ void Trainer::step() {
   const Batch batch = next_batch();
   const at::Tensor tasks = draw_tasks(batch);
 
-  ForwardRequest request;
-  request.conflict_sites = !games_.empty();
-  request.router_probabilities = games_.empty() && config_.balance.kind == BalanceKind::kSwitch;
-  const ForwardResult forward = network_->forward(batch.images, tasks, request);
-
-  std::vector<at::Tensor> conflicts;
-  for (size_t layer = 0; layer < games_.size(); ++layer) {
-    conflicts.push_back(games_[layer].conflict(forward.sites[layer]));
-    epoch_conflict_[layer] += conflicts.back();
-  }
-  const Objective terms = objective(config_, forward, batch.labels, conflicts);
-
+  const auto [forward, terms] =
+      forward_and_loss(config_, *network_, batch, tasks, games_, epoch_conflict_);
   const FlatGradient gradient = differentiate(network_->parameters(), terms.total);
   const at::Tensor grad_norm =
       clip_to_norm(gradient.flat, config_.optimizer.clip_norm, network_->engine());

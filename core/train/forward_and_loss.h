@@ -1,0 +1,28 @@
+// The first half of a training step, the same in all its forms: forward pass, conflict of the last
+// step's gradients, objective.
+#pragma once
+
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "config/config.h"
+#include "conflict/lagged_game.h"
+#include "model/network.h"
+#include "train/device_split.h"
+#include "train/objective.h"
+
+namespace cdsp {
+
+struct ForwardAndLoss {
+  ForwardResult forward;
+  Objective terms;
+};
+
+/// tasks as Network::forward takes them. games and epoch_conflict (float64 [N, N]) one a CDSP
+/// layer; this step's C of each layer is added to epoch_conflict in place.
+ForwardAndLoss forward_and_loss(const Config& config, const Network& network, const Batch& batch,
+                                const at::Tensor& tasks, const std::vector<LaggedGame>& games,
+                                const std::vector<at::Tensor>& epoch_conflict);
+
+}  // namespace cdsp
