@@ -7,10 +7,10 @@
 namespace cdsp {
 
 at::Tensor ParameterSet::add(const std::string& name, const at::Tensor& initial,
-                             ParameterGroup group) {
+                             ParameterGroup group, ParameterInput input) {
   at::Tensor value = initial.detach().clone(at::MemoryFormat::Contiguous);
   value.set_requires_grad(true);
-  parameters_.push_back({name, value, group});
+  parameters_.push_back({name, value, group, input});
   return value;
 }
 

@@ -12,17 +12,23 @@ namespace cdsp {
 /// decay.
 enum class ParameterGroup { kBase, kTopology };
 
+/// What a parameter's values are multiplied with: those of a task embedding with the task alone, so
+/// that no loss reaches them where the task is withheld from the whole batch.
+enum class ParameterInput { kImage, kTask };
+
 struct Parameter {
   std::string name;  // as in the checkpoint, "blocks.0.moe.U"
   at::Tensor value;  // leaf that requires grad
   ParameterGroup group;
+  ParameterInput input;
 };
 
 class ParameterSet {
  public:
   /// Takes `initial` as a new leaf. Names are unique.
   at::Tensor add(const std::string& name, const at::Tensor& initial,
-                 ParameterGroup group = ParameterGroup::kBase);
+                 ParameterGroup group = ParameterGroup::kBase,
+                 ParameterInput input = ParameterInput::kImage);
 
   /// Moves all values, group by group, into one flat buffer that the tensors then view, so that the
   /// optimiser and the clipping work on a few long vectors. Call once, after the last add().

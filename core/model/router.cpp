@@ -13,8 +13,8 @@ Router::Router(const Config& config, int64_t tasks, const std::string& prefix,
   weights_.weight = add_linear(prefix + ".router.weight", {experts, fan_in});
   weights_.bias = add_linear(prefix + ".router.bias", {experts});
   const std::string embedding = prefix + ".task_embedding.weight";
-  weights_.task_embedding =
-      parameters.add(embedding, initialiser.normal(embedding, {tasks, width}));
+  weights_.task_embedding = parameters.add(embedding, initialiser.normal(embedding, {tasks, width}),
+                                           ParameterGroup::kBase, ParameterInput::kTask);
 }
 
 RoutedTokens Router::route(const at::Tensor& h, const at::Tensor& norm,

@@ -18,12 +18,6 @@ namespace {
 /// Rows of the log: read in one piece when a row of metrics.csv is due, or when it is full.
 constexpr int64_t kLogRows = 512;
 
-bool is_task_embedding(const std::string& name) {
-  const std::string suffix = ".task_embedding.weight";
-  return name.size() >= suffix.size() &&
-         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
 }  // namespace
 
 StepForm resolve_step(StepForm choice, at::Device device) {
@@ -49,14 +43,14 @@ DeviceStep::DeviceStep(const Config& config, const DeviceSplit& split, const Net
   const auto& all = network.parameters().all();
   std::vector<int32_t> owner;
   std::vector<double> rate, decay;
-  std::vector<int64_t> told_only;
+  std::vector<int64_t> reached_untold;
   for (const Parameter& parameter : all) {
     const bool is_topology = parameter.group == ParameterGroup::kTopology;
     owner.insert(owner.end(), static_cast<size_t>(parameter.value.numel()),
                  static_cast<int32_t>(rate.size()));
     rate.push_back(is_topology ? config.optimizer.topology_lr : config.optimizer.lr);
     decay.push_back(is_topology ? 0.0 : config.optimizer.weight_decay);
-    told_only.push_back(is_task_embedding(parameter.name) ? 1 : 0);
+    reached_untold.push_back(parameter.input == ParameterInput::kTask ? 0 : 1);
   }
   const at::Device device = network.device();
   adamw_.value = network.parameters().flat();
@@ -67,7 +61,7 @@ DeviceStep::DeviceStep(const Config& config, const DeviceSplit& split, const Net
   adamw_.rate = at::tensor(rate, at::kDouble).to(device);
   adamw_.decay = at::tensor(decay, at::kDouble).to(device);
   adamw_.spoilt = at::zeros({1}, at::TensorOptions().dtype(at::kInt).device(device));
-  always_ = at::tensor(told_only, at::kLong).eq(0).to(at::kByte).to(device);
+  reached_untold_ = at::tensor(reached_untold, at::kLong).to(at::kByte).to(device);
 
   for (const at::Tensor& lagged : state_.lagged) {
     games_.emplace_back(config.conflict.gradient);
@@ -151,7 +145,7 @@ at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::T
   }
   // With the task withheld from the whole batch no loss reaches the embeddings, which then must not
   // move.
-  return reached_ * at::maximum(always_, told.amax());
+  return reached_ * at::maximum(reached_untold_, told.amax());
 }
 
 at::Tensor DeviceStep::take_log() {

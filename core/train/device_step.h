@@ -71,7 +71,7 @@ class DeviceStep {
   DeviceStepState state_;
   FlatAdamWState adamw_;
   std::vector<LaggedGame> games_;  // their signals are state_.lagged
-  at::Tensor always_;              // uint8 [P]: 0 for the task embeddings
+  at::Tensor reached_untold_;      // uint8 [P]: 0 for those that a loss reaches through a task only
   at::Tensor reached_;             // uint8 [P]: which parameters a loss can reach
   std::vector<bool> reached_on_host_;
   at::Tensor order_;               // int64 [epoch size]
