@@ -48,7 +48,8 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
           x.get_device());
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
-    context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
+    context->save_for_backward(
+        {x, weights, indices, w1, w2_rows, b2, z, hidden, columns.mask, columns.gate});
     context->saved_data["precision"] = precision_in;
     return at::addmm(matrix_product(hidden, w2_rows, precision), weights, b2);
   }
@@ -57,21 +58,20 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &w1 = saved[3],
-                     &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7];
+                     &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7],
+                     &mask = saved[8], &gate = saved[9];
     const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
     const at::Tensor e = upstream[0].contiguous();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const at::Tensor d_hidden = matrix_product(e, w2_rows.t(), precision);
     at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
                unused = at::empty_like(weights);
-    const OwnColumns columns(experts, width, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      run_grid(
-          GatedHiddenBackward<scalar_t>{
-              tables_of<scalar_t>(indices, weights, columns.gate, columns.mask), pointer(z),
-              pointer(d_hidden), pointer(d_z), pointer(d_weights), pointer(unused), x.size(0)},
-          x.get_device());
+      run_grid(GatedHiddenBackward<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
+                                             pointer(z), pointer(d_hidden), pointer(d_z),
+                                             pointer(d_weights), pointer(unused), x.size(0)},
+               x.get_device());
     });
     return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
             at::addmm(d_weights, e, b2.t()),
