@@ -14,18 +14,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Sums the outer products of the pairs' rows, expert by expert: left [rows, a], right [rows, b]
-/// -> [N, a, b].
-at::Tensor outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
-                      const at::Tensor& right, Precision precision) {
-  const int64_t a = left.size(1), b = right.size(1);
-  const int64_t experts = grouping.ownership.size(0), chunks = grouping.ownership.size(1);
-  const at::Tensor per_chunk =
-      matrix_product(left.view({chunks, grouping.chunk, a}).transpose(1, 2),
-                     right.view({chunks, grouping.chunk, b}), precision);
-  return at::mm(grouping.ownership, per_chunk.view({chunks, a * b})).view({experts, a, b});
-}
-
 class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,

@@ -9,6 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "config/config.h"
+
 namespace cdsp {
 
 struct ExpertGrouping {
@@ -31,6 +33,11 @@ ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weig
 
 /// The same by the block programs of expert_grouping_blocks.h, on a GPU or emulated.
 ExpertGrouping group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights);
+
+/// The outer products of the grouping's rows, summed expert by expert: left [chunks * chunk, a],
+/// right [chunks * chunk, b] -> [N, a, b]. The weights are in one of the two already.
+at::Tensor outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
+                      const at::Tensor& right, Precision precision = Precision::kFull);
 
 /// For every expert i: sum over its tokens t of w_ti * left_t (outer) right_t.
 /// left [T, a], right [T, b] -> [N, a, b].

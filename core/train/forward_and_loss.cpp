@@ -1,5 +1,7 @@
 #include "train/forward_and_loss.h"
 
+#include <utility>
+
 #include <ATen/ATen.h>
 
 namespace cdsp {
