@@ -20,6 +20,7 @@
 #include "support/closeness.h"
 #include "support/draw.h"
 #include "support/finite_differences.h"
+#include "train/device_batch.h"
 
 using namespace cdsp;
 using namespace cdsp::test;
@@ -152,6 +153,18 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
       Tensors answers = gradients_of((y * e).sum(), leaves);
       answers.push_back(y.detach());
       return answers;
+    });
+  }
+  SECTION("a batch and its task dropout") {
+    const DeviceSplit split = {draw.bytes({40, 13, 11}), at::arange(40).remainder(7),
+                               at::arange(40).remainder(3)};
+    const at::Tensor order = draw.choices(1, 40, 40)[0],
+                     counters = at::tensor({5, 17, 0}, at::kLong);
+    RouterConfig config;
+    config.task_dropout = 0.5;
+    check_order_does_not_matter([&]() -> Tensors {
+      const DeviceBatch made = make_device_batch(split, order, counters, 20, 3, dtype, config, 99);
+      return {made.batch.images, made.batch.labels, made.batch.tasks, made.tasks, made.told};
     });
   }
   SECTION("clipping and AdamW") {

@@ -1,4 +1,5 @@
 // The kernels on a GPU against their own source run by the host. Skipped where no GPU is.
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -7,6 +8,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 
+#include "conflict/lagged_signal.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cdsp_layer.h"
 #include "kernels/clipped_adamw.h"
@@ -21,6 +23,7 @@
 #include "support/draw.h"
 #include "support/finite_differences.h"
 #include "support/gpu.h"
+#include "train/device_batch.h"
 
 using namespace cdsp;
 using namespace cdsp::test;
@@ -115,6 +118,70 @@ TEST_CASE("on a GPU the router and the experts give what their source gives on t
       const Routing routing = route_top_k(in[1], k, false, p.engine);
       return with_gradients(standard_experts(in[0], routing, in[2], in[3], in[4], in[5], p.engine),
                             p.value(e), in);
+    });
+  }
+}
+
+TEST_CASE("on a GPU the lowest expert wins among equal logits") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(5);
+  for (const int64_t experts : {2, 8, 33, 64}) {
+    for (const int64_t k : {int64_t{1}, int64_t{2}, experts}) {
+      // Of few different values, so nearly every token has ties; the last one has nothing else.
+      const at::Tensor logits = draw.normal({300, experts}).round(),
+                       e = draw.normal({300, experts});
+      logits[299].fill_(0.3);
+      check_on_gpu([&](const Place& p) {
+        const at::Tensor in = p.input(logits);
+        const Routing routing = route_top_k(in, k, false, p.engine);
+        CHECK(at::equal(routing.indices[299].to(at::kCPU), at::arange(k)));
+        Tensors answers = with_gradients(routing.weights, p.value(e), {in});
+        answers.push_back(routing.indices);
+        return answers;
+      });
+    }
+  }
+}
+
+TEST_CASE("on a GPU the lagged signal is what its source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(6);
+  const ConflictGradient kind = GENERATE(ConflictGradient::kUv, ConflictGradient::kU);
+  // Eight experts of which two meet nobody, and one is idle; all columns for every expert.
+  for (const auto& [d, columns, rank] :
+       {std::array<int64_t, 3>{16, 60, 20}, {5, 9, 2}, {64, 256, 256}}) {
+    INFO(d << " x " << columns << ", rank " << rank);
+    const at::Tensor mask = mask_of(draw.subsets(8, columns, rank), columns);
+    if (rank < columns) mask.narrow(0, 0, 2).zero_();
+    const at::Tensor active = at::arange(8).ne(5);
+    const at::Tensor u = draw.normal({8, d, columns}) * mask.unsqueeze(1),
+                     v = draw.normal({8, columns, d}) * mask.unsqueeze(2);
+    check_on_gpu([&](const Place& p) {
+      const at::Tensor lagged = p.value(at::full({8, 8}, std::nan(""), at::kDouble));
+      write_lagged_signal({p.value(u), p.value(v)}, p.value(mask), active.to(p.device), kind,
+                          lagged);
+      return Tensors{lagged};
+    });
+  }
+}
+
+TEST_CASE("on a GPU a batch and its task dropout are what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(7);
+  RouterConfig config;
+  config.task_dropout = 0.5;
+  config.dropout_unit = GENERATE(DropoutUnit::kSample, DropoutUnit::kBatch);
+  const DeviceSplit split = {draw.bytes({200, 28, 28}), at::arange(200).remainder(10),
+                             at::arange(200).remainder(3)};
+  const at::Tensor order = draw.choices(1, 200, 200)[0];
+  for (const int64_t step : {1, 2, 1000000}) {
+    check_on_gpu([&](const Place& p) {
+      const DeviceSplit there = {split.images.to(p.device), split.labels.to(p.device),
+                                 split.tasks.to(p.device)};
+      const at::Tensor counters = at::tensor({step, int64_t{70}, int64_t{0}}, at::kLong);
+      const DeviceBatch made = make_device_batch(there, order.to(p.device), counters.to(p.device),
+                                                 128, 3, p.dtype, config, 99);
+      return Tensors{made.batch.images, made.batch.labels, made.batch.tasks, made.tasks, made.told};
     });
   }
 }

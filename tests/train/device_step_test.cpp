@@ -19,8 +19,6 @@
 #include "support/temp_dir.h"
 #include "support/tiny_setup.h"
 #include "train/checkpoint.h"
-#include "train/own_stream.h"
-#include "train/task_dropout.h"
 #include "train/trainer.h"
 
 using namespace cdsp;
@@ -286,27 +284,6 @@ TEST_CASE("the ordinary step is none that could be captured, which the same comp
   CHECK(steps[1] != steps[2]);
 }
 
-TEST_CASE("a batch made on the device is the sampler's, with the host's draws of task dropout") {
-  const Dataset data = tiny_dataset();
-  const DeviceSplit split = place(data.train, at::kCPU);
-  RouterConfig config;
-  config.task_dropout = 0.5;
-  config.dropout_unit = GENERATE(DropoutUnit::kSample, DropoutUnit::kBatch);
-  const at::Tensor order = at::tensor({12, 3, 7, 0, 5, 9, 1}, at::kLong);
-  for (const int64_t step : {1, 2, 77, 1000000}) {
-    const at::Tensor counters = at::tensor({step, int64_t{2}, int64_t{0}}, at::kLong);
-    const DeviceBatch made =
-        make_device_batch(split, order, counters, 5, 3, at::kDouble, config, 99);
-    const Batch expected = gather(split, order.narrow(0, 2, 5));
-    CHECK(at::equal(made.batch.images, expected.images));
-    CHECK(at::equal(made.batch.labels, expected.labels));
-    CHECK(at::equal(made.batch.tasks, expected.tasks));
-    const at::Tensor kept = at::tensor(draw_task_kept(config, 99, step, 5), at::kDouble);
-    CHECK(at::equal(made.told.to(at::kDouble), kept));
-    CHECK(at::equal(made.tasks, one_hot_tasks(expected.tasks, 3, at::kDouble) * kept.unsqueeze(1)));
-  }
-}
-
 TEST_CASE("the device form goes on from a checkpoint as if it had not stopped") {
   const Dataset data = tiny_dataset();
   const Config config = hundred_steps(Variant::kCdsp, StepForm::kDevice);
@@ -398,33 +375,4 @@ TEST_CASE("on a GPU a replay of 700 steps of the paper's network equals them mad
   CHECK(eager.form == StepForm::kDevice);
   CHECK(replayed.form == StepForm::kGraph);
   check_same_bytes(replayed, eager);
-}
-
-TEST_CASE("on a GPU work that cannot be captured is done as it comes, and the reason is kept") {
-  if (!has_gpu_and_kernels()) return;
-  StepGraph graph(/*batch=*/1, /*device=*/0);
-  const auto options = at::TensorOptions().dtype(at::kDouble).device(at::kCUDA, 0);
-  const at::Tensor sum = at::zeros({}, options);
-  double read = 0.0;
-  for (int step = 1; step <= StepGraph::kWarmUpSteps + 3; ++step) {
-    graph.run([&] {
-      sum.add_(1.0);
-      read = sum.item<double>();  // waits for the device, which a capture may not
-    });
-    CHECK(read == step);
-  }
-  CHECK_FALSE(graph.is_captured());
-  CHECK_FALSE(graph.trouble().empty());
-
-  // The failure has left nothing behind: other work is captured, and memory is had and given back.
-  StepGraph next(/*batch=*/2, /*device=*/0);
-  const at::Tensor total = at::zeros({1000}, options);
-  for (int step = 1; step <= StepGraph::kWarmUpSteps + 3; ++step) {
-    next.run([&] { total.add_(at::ones({1000}, options) * 2.0); });
-    CHECK(total.sum().item<double>() == 2000.0 * step);
-  }
-  CHECK(next.is_captured());
-  CHECK(next.trouble().empty());
-  CHECK_NOTHROW(at::zeros({1 << 24}, options).sum().item<double>());
-  CHECK_NOTHROW(give_back_device_memory());
 }
