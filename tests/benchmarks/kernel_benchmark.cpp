@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 
 #include "config/config.h"
