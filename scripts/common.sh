@@ -1,6 +1,7 @@
 # Sourced by the other scripts; they run in the checkout's root.
 # shellcheck shell=bash
 CALLED_FROM=$PWD
+SCRIPT=$(realpath "$0")
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 say() { printf '\n== %s\n' "$*"; }
@@ -12,7 +13,7 @@ die() {
 
 # Prints the comment at the head of the running script.
 usage() {
-  awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"
+  awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$SCRIPT"
   exit "${1:-0}"
 }
 
