@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/output.h"
 #include "report/text_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
@@ -82,7 +83,8 @@ void add_bench_epoch(CLI::App& bench, const GlobalOptions& global, Action& actio
   add_number(*command, "--test-images", request.test_images, "Test images, all tasks together", 1,
              1 << 24);
   add_number(*command, "--batch", request.batch, "Images per step", 1, 1 << 20);
-  add_number(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0, 1024);
+  add_number(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0,
+             most_threads());
   add_number(*command, "--repeats", request.repeats, "Epochs measured; the median counts", 1,
              1 << 20);
   add_set_option(*command, arguments->overrides);

@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/output.h"
 #include "report/text_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
@@ -129,7 +130,8 @@ void add_bench_floor(CLI::App& bench, const GlobalOptions& global, Action& actio
   add_list(*command, "--phase", arguments->phases, "train, eval");
   add_list(*command, "--form", arguments->forms, "engine, dense, selected");
   add_numbers(*command, "--batch", request.batches, "Images per step", 1, 1 << 20);
-  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0, 1024);
+  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0,
+              most_threads());
   add_list(*command, "--dtype", arguments->dtypes, "float32, float64");
   command->add_flag("--parts", arguments->shows_parts, "Also a table a setting, part by part");
   add_measurement_options(*command, request.steps, request.repeats);

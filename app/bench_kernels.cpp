@@ -12,6 +12,7 @@
 #include "app/output.h"
 #include "experiment/kernel_cases.h"
 #include "report/text_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
@@ -82,7 +83,8 @@ void add_bench_kernels(CLI::App& bench, const GlobalOptions& global, Action& act
   KernelBenchRequest& request = arguments->request;
   add_list(*command, "--kernel", request.kernels, "Names of kernels (default: all)");
   add_numbers(*command, "--batch", request.batches, "Images", 1, 1 << 20);
-  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0, 1024);
+  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0,
+              most_threads());
   add_list(*command, "--dtype", arguments->dtypes, "float32, float64");
   add_measurement_options(*command, request.steps, request.repeats);
   add_set_option(*command, arguments->overrides);

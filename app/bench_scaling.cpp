@@ -165,10 +165,10 @@ void add_bench_scaling(CLI::App& bench, const GlobalOptions& global, Action& act
   add_numbers(*command, "--d-bases", arguments->d_bases, "Values of axis d_base", 1, 1 << 20);
   add_numbers(*command, "--layers", arguments->layers, "Values of axis layers", 1, 1 << 10);
   add_numbers(*command, "--thread-counts", arguments->threads,
-              "Values of axis threads (default: 1, 2, 4, ... up to the cores)", 1, 1024);
+              "Values of axis threads (default: 1, 2, 4, ... up to the cores)", 1, most_threads());
   add_number(*command, "--batch", request.batch, "Images per step on the other axes", 1, 1 << 20);
   add_number(*command, "--threads", request.threads, "CPU threads on the other axes; 0 = all cores",
-             0, 1024);
+             0, most_threads());
   add_measurement_options(*command, request.steps, request.repeats);
   command->add_option("--out", arguments->out, "Folder for the table and the charts")
       ->type_name("DIR")

@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/output.h"
 #include "report/text_table.h"
+#include "train/runtime.h"
 
 namespace cdsp::app {
 namespace {
@@ -122,7 +123,8 @@ void add_bench_step(CLI::App& bench, const GlobalOptions& global, Action& action
   add_list(*command, "--variant", arguments->variants, "baseline, blind, cdsp");
   add_list(*command, "--phase", arguments->phases, "train, eval");
   add_numbers(*command, "--batch", request.batches, "Images per step", 1, 1 << 20);
-  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0, 1024);
+  add_numbers(*command, "--threads", request.threads, "CPU threads; 0 = all cores", 0,
+              most_threads());
   add_list(*command, "--dtype", arguments->dtypes, "float32, float64");
   request.device = "auto";
   command->add_option("--device", request.device, "auto, cpu, cuda or cuda:i")

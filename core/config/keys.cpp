@@ -37,6 +37,7 @@ NumberRange probability() { return {0.0, 1.0, false}; }
 /// Widths and counts that shape tensors; their products stay far from overflow.
 constexpr int64_t kLargestWidth = 1 << 20;
 constexpr int64_t kLargestCount = 1 << 12;
+constexpr int64_t kMostThreads = 1 << 10;
 
 ConfigKey key(const std::string& name, KeyType type, std::string description) {
   ConfigKey result;
@@ -288,9 +289,10 @@ std::vector<ConfigKey> make_keys() {
                     "safetensors file of initial weights"),
       device("train.device", at(train, &Train::device),
              "where to compute; `auto` = a GPU if there is one"),
-      integer("train.threads", at(train, &Train::threads), within(0, kLargestCount),
-              "CPU threads; 0 = all cores; no result depends on it, with engine reference by "
-              "rounding at most"),
+      integer(
+          "train.threads", at(train, &Train::threads), within(0, kMostThreads),
+          "CPU threads; 0 = all cores; at most four a core, or 16 where that is more; no result "
+          "depends on it, with engine reference by rounding at most"),
       choice("train.engine", at(train, &Train::engine),
              "how operations are computed: `reference` plain LibTorch, `fused` tiled CPU kernels "
              "or the project's CUDA kernels; `auto` = fused where this build has it; `emulated` "

@@ -21,6 +21,8 @@
 namespace cdsp {
 namespace {
 
+constexpr int64_t kThreadsOnAnyMachine = 16, kThreadsOfCore = 4;
+
 /// OMP_NUM_THREADS, or `most` where it is not set, no number, or more.
 int64_t threads_of_environment(int64_t most) {
   const char* text = std::getenv("OMP_NUM_THREADS");
@@ -53,6 +55,10 @@ int64_t cores_of_this_process() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+int64_t most_threads() {
+  return std::max(kThreadsOnAnyMachine, kThreadsOfCore * cores_of_this_process());
+}
+
 int64_t cuda_device_count() {
   return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
 }
@@ -73,6 +79,12 @@ at::Device resolve_device(const std::string& text) {
 
 int64_t use_threads(int64_t threads) {
   if (threads == 0) threads = threads_of_environment(cores_of_this_process());
+  if (threads > most_threads()) {
+    throw InputError("train.threads (--threads): found " + std::to_string(threads) +
+                     "; allowed with this process's cores (" +
+                     std::to_string(cores_of_this_process()) + "): 0 to " +
+                     std::to_string(most_threads()));
+  }
   at::set_num_threads(static_cast<int>(threads));
   // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of
   // its own.

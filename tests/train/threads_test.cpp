@@ -5,11 +5,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "base/error.h"
 #include "eval/evaluate.h"
 #include "eval/protocol.h"
 #include "model/weights.h"
 #include "support/catch.h"
 #include "support/closeness.h"
+#include "support/thrown.h"
 #include "support/tiny_setup.h"
 #include "train/runtime.h"
 #include "train/trainer.h"
@@ -114,4 +116,18 @@ TEST_CASE("other forms and sizes give the same bytes with 1, 2 and 4 threads, to
     config.train.batch_size = 327;
   }
   check_same_for_all_threads(config, data);
+}
+
+TEST_CASE("more threads than can serve are refused before any work", "[train]") {
+  const int before = at::get_num_threads();
+  const int64_t cores = cores_of_this_process(), most = most_threads();
+  CHECK(most >= 16);
+  CHECK(most >= 4 * cores);
+  CHECK(message_of<InputError>([&] { use_threads(most + 1); }) ==
+        "train.threads (--threads): found " + std::to_string(most + 1) +
+            "; allowed with this process's cores (" + std::to_string(cores) + "): 0 to " +
+            std::to_string(most));
+  CHECK(at::get_num_threads() == before);
+  CHECK(use_threads(most) == most);
+  use_threads(before);
 }
