@@ -1,9 +1,9 @@
 #include "base/atomic_file.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -14,6 +14,9 @@
 namespace cdsp {
 namespace fs = std::filesystem;
 namespace {
+
+/// Of what has no size of its own (a pipe, a device), which may have no end either.
+constexpr size_t kMostOfStream = size_t{64} << 20;
 
 [[noreturn]] void fail(const fs::path& path, const char* doing, int code) {
   throw WorkError(path.string() + ": " + doing + " failed: " + std::strerror(code));
@@ -82,15 +85,23 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 std::string read_file(const fs::path& path) {
   std::error_code code;
   const auto status = fs::status(path, code);
-  if (!fs::exists(status)) throw InputError(path.string() + ": no such file");
+  if (status.type() == fs::file_type::not_found) throw InputError(path.string() + ": no such file");
   if (fs::is_directory(status)) throw InputError(path.string() + ": is a folder, a file is needed");
   std::ifstream stream(path, std::ios::binary);
   if (!stream)
     throw InputError(path.string() + ": cannot be opened for reading: " + std::strerror(errno));
-  std::ostringstream content;
-  content << stream.rdbuf();
+  std::string content;
+  std::array<char, size_t{1} << 16> piece{};
+  while (stream) {
+    stream.read(piece.data(), piece.size());
+    content.append(piece.data(), static_cast<size_t>(stream.gcount()));
+    if (content.size() > kMostOfStream && !fs::is_regular_file(status)) {
+      throw InputError(path.string() + ": gives more than " + std::to_string(kMostOfStream >> 20) +
+                       " MiB; only an ordinary file may be that long");
+    }
+  }
   if (stream.bad()) throw InputError(path.string() + ": cannot be read");
-  return std::move(content).str();
+  return content;
 }
 
 }  // namespace cdsp

@@ -14,7 +14,8 @@ namespace cdsp {
 /// Replaces `path` by `content`, atomically and durably. The parent folder must exist.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-/// Reads the whole of `path`. Throws InputError if it is missing, a folder, or unreadable.
+/// Reads the whole of `path`. Throws InputError if it is missing, a folder, unreadable, or a pipe
+/// or device (/dev/stdin, /dev/zero) that gives more than 64 MiB.
 std::string read_file(const std::filesystem::path& path);
 
 /// Flushes a file or a folder to the disk. Throws WorkError.

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <iterator>
+#include <string>
 
 #include <unistd.h>
 
@@ -102,6 +103,22 @@ TEST_CASE("reading a missing file or a folder says so in one line") {
   CHECK(message_of<InputError>([&] { read_file(missing); }) == missing.string() + ": no such file");
   CHECK(message_of<InputError>([&] { read_file(folder.path()); }) ==
         folder.path().string() + ": is a folder, a file is needed");
+  fs::create_symlink("circle", folder.path() / "circle");
+  CHECK(message_of<InputError>([&] { read_file(folder.path() / "circle"); }) ==
+        (folder.path() / "circle").string() +
+            ": cannot be opened for reading: Too many levels of symbolic links");
+}
+
+TEST_CASE("pipes and devices are read to their end, if it comes") {
+  CHECK(read_file("/dev/null").empty());
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "one\ntwo", 7) == 7);
+  ::close(ends[1]);
+  CHECK(read_file("/dev/fd/" + std::to_string(ends[0])) == "one\ntwo");
+  ::close(ends[0]);
+  CHECK(message_of<InputError>([] { read_file("/dev/zero"); }) ==
+        "/dev/zero: gives more than 64 MiB; only an ordinary file may be that long");
 }
 
 TEST_CASE("flushing takes files and folders, and reports what is not there") {
