@@ -10,6 +10,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "app/output.h"
+#include "base/json_text.h"
 
 namespace cdsp::app {
 namespace {
@@ -54,7 +55,7 @@ void add_check(CLI::App& parent, const GlobalOptions& global, Action& action) {
     action = [arguments, &global] {
       load_config(arguments->file, arguments->overrides);
       const nlohmann::ordered_json result = {{"file", arguments->file}, {"ok", true}};
-      print_result(global.json ? result.dump() + "\n" : arguments->file + ": ok\n");
+      print_result(global.json ? json_text(result) + "\n" : arguments->file + ": ok\n");
       return 0;
     };
   });

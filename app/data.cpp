@@ -11,6 +11,7 @@
 #include "app/commands.h"
 #include "app/output.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "data/fetch.h"
 #include "data/originals.h"
 #include "data/verify.h"
@@ -89,7 +90,8 @@ int fetch(const DataArguments& arguments, bool as_json) {
   }
   print_result(
       as_json
-          ? Json{{"root", arguments.root}, {"files", files}, {"credits", credits}}.dump(2) + "\n"
+          ? json_text(Json{{"root", arguments.root}, {"files", files}, {"credits", credits}}, 2) +
+                "\n"
           : text);
   if (first_failure) std::rethrow_exception(first_failure);
   return 0;
@@ -176,7 +178,7 @@ int verify(const DataArguments& arguments, bool as_json) {
     problems.insert(problems.end(), report.problems.begin(), report.problems.end());
   }
   if (as_json) {
-    print_result(to_json(reports).dump(2) + "\n");
+    print_result(json_text(to_json(reports), 2) + "\n");
   } else if (any_read) {
     print_result(table.text());
   }

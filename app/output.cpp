@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/json_text.h"
 
 namespace cdsp::app {
 
@@ -15,7 +16,7 @@ void print_result(const std::string& text) {
   }
 }
 
-void print_result(const nlohmann::ordered_json& json) { print_result(json.dump(2) + "\n"); }
+void print_result(const nlohmann::ordered_json& json) { print_result(json_text(json, 2) + "\n"); }
 
 Terminal result_terminal() { return describe_terminal(STDOUT_FILENO); }
 

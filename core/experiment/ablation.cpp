@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/csv.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "config/keys.h"
 #include "config/suggest.h"
 #include "config/yaml_tree.h"
@@ -222,7 +223,7 @@ std::string ablation_csv(const Ablation& ablation) {
 
 std::vector<fs::path> write_ablation(const Ablation& ablation, const fs::path& out) {
   std::vector<fs::path> files = {out / "ablation.json", out / "ablation.csv"};
-  write_file_atomically(files[0], ablation_json(ablation, out).dump(1) + "\n");
+  write_file_atomically(files[0], json_text(ablation_json(ablation, out), 1) + "\n");
   write_file_atomically(files[1], ablation_csv(ablation));
   return files;
 }

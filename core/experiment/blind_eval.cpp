@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "eval/routing_measures.h"
 #include "experiment/fingerprint.h"
 #include "experiment/run_directory.h"
@@ -127,7 +128,7 @@ fs::path write_blind_eval(const fs::path& out, const TrainedModel& model, const 
                           routing_csv(evaluation.routing, data.task_names));
   }
   fs::path path = folder / "blind_eval.json";
-  write_file_atomically(path, blind_eval_json(model, data, evaluations).dump(1) + "\n");
+  write_file_atomically(path, json_text(blind_eval_json(model, data, evaluations), 1) + "\n");
   return path;
 }
 

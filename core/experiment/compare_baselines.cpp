@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "experiment/claims.h"
 #include "experiment/comparison_files.h"
 #include "experiment/experiments.h"
@@ -157,10 +158,10 @@ std::optional<Comparison> compare_baselines(const CompareOptions& options,
 std::vector<fs::path> write_comparison(const Comparison& comparison, const fs::path& out) {
   std::vector<fs::path> files = {out / "comparison.json", out / "comparison.csv",
                                  out / "specialisation.csv", out / "claims.json"};
-  write_file_atomically(files[0], comparison_json(comparison, out).dump(1) + "\n");
+  write_file_atomically(files[0], json_text(comparison_json(comparison, out), 1) + "\n");
   write_file_atomically(files[1], comparison_csv(comparison));
   write_file_atomically(files[2], specialisation_csv(comparison));
-  write_file_atomically(files[3], claims_of(comparison).dump(1) + "\n");
+  write_file_atomically(files[3], json_text(claims_of(comparison), 1) + "\n");
   for (const fs::path& folder : write_experiments(comparison, out)) files.push_back(folder);
   return files;
 }

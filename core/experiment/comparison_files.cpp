@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/csv.h"
 #include "base/json_number.h"
+#include "base/json_text.h"
 #include "eval/routing_measures.h"
 #include "experiment/claims.h"
 #include "experiment/published_conditions.h"
@@ -244,7 +245,7 @@ LinearProbeResult cached_linear_probe(const fs::path& out, const Dataset& data, 
   json["tasks"] = data.task_names;
   json["task_test_accuracy"] = result.test_accuracy;
   json["task_train_accuracy"] = result.train_accuracy;
-  write_file_atomically(file, json.dump(1) + "\n");
+  write_file_atomically(file, json_text(json, 1) + "\n");
   return result;
 }
 

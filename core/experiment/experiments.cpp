@@ -8,6 +8,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "experiment/experiments_folder.h"
 
 namespace cdsp {
@@ -47,7 +48,7 @@ fs::path ExperimentFolder::write(const fs::path& out, const Comparison& comparis
     json["tables"].push_back(
         {{"title", table.title}, {"columns", table.columns}, {"rows", table.rows}});
   }
-  write_file_atomically(folder / "experiment.json", json.dump(1) + "\n");
+  write_file_atomically(folder / "experiment.json", json_text(json, 1) + "\n");
   return folder;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "experiment/fingerprint.h"
 #include "train/runtime.h"
 
@@ -184,7 +185,7 @@ void write_run_record(const RunDirectory& directory, const Config& config,
   json["resumed"] = record.resumed;
   json["peak_memory_bytes"] = peak_memory_bytes();
   for (const auto& [name, value] : runtime_facts()) json["software"][name] = value;
-  write_file_atomically(directory.file("run.json"), json.dump(2) + "\n");
+  write_file_atomically(directory.file("run.json"), json_text(json, 2) + "\n");
 }
 
 RunMaker this_program() {

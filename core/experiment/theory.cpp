@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/csv.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "experiment/theory_entropy.h"
 #include "experiment/theory_lemma1.h"
 #include "experiment/theory_pruning.h"
@@ -179,7 +180,7 @@ std::vector<fs::path> write_theory(const fs::path& out, const std::vector<Theory
     }
   }
   for (const fs::path& file : old) fs::remove(file, code);
-  write_file_atomically(written.front(), theory_json(sections, options).dump(1) + "\n");
+  write_file_atomically(written.front(), json_text(theory_json(sections, options), 1) + "\n");
   return written;
 }
 
