@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <new>
 #include <string>
 
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 
 #include "app/commands.h"
 #include "base/error.h"
+#include "base/failure.h"
 #include "cdsp_version.h"
 #include "config/suggest.h"
 #include "train/runtime.h"
@@ -29,7 +29,7 @@ void set_up_logging(bool quiet) {
   spdlog::set_default_logger(logger);
 }
 
-/// One line, whatever a library put into its message (LibTorch adds a stack trace).
+/// One line, whatever is in the message.
 int report(const std::string& message, int code) {
   const std::string line = message.substr(0, message.find('\n'));
   std::fprintf(stderr, "cdsp: error: %s\n", line.c_str());
@@ -100,16 +100,9 @@ int answer(CLI::App& root, const CLI::ParseError& request) {
 int run(const app::Action& action) {
   try {
     return action ? action() : 0;
-  } catch (const InputError& error) {
-    return report(error.what(), kExitBadInput);
-  } catch (const std::bad_alloc&) {
-    return report("out of memory", kExitFailedAtWork);
   } catch (const std::exception& error) {
-    const std::string message = error.what();
-    // LibTorch's allocators say it in their own words.
-    const bool no_memory = message.find("DefaultCPUAllocator") != std::string::npos ||
-                           message.find("CUDA out of memory") != std::string::npos;
-    return report(no_memory ? "out of memory" : message, kExitFailedAtWork);
+    const Failure failure = failure_of(error);
+    return report(failure.message, failure.exit_code);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failure.h"
 #include "eval/protocol.h"
 #include "experiment/blind_eval.h"
 #include "experiment/train_run.h"
@@ -66,8 +67,9 @@ class TurnStage : public StageAtWork {
       if (*run_end == RunEnd::kInterrupted) end.kind = StageEnd::Kind::kStopped;
     } catch (const std::exception& error) {
       end.kind = StageEnd::Kind::kFailed;
-      end.message = error.what();
-      end.is_input_error = dynamic_cast<const InputError*>(&error) != nullptr;
+      const Failure failure = failure_of(error);
+      end.message = failure.message;
+      end.is_input_error = failure.exit_code == kExitBadInput;
     }
     // Before the next run needs the memory.
     training_.reset();
