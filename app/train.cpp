@@ -14,6 +14,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "experiment/run_directory.h"
+#include "kernels/engine.h"
 #include "report/text_table.h"
 #include "train/runtime.h"
 
@@ -46,13 +47,19 @@ Config requested_config(const TrainArguments& arguments) {
   return load_config(file, overrides);
 }
 
-/// Sums are rounded in another order on another number of threads or device.
-void warn_of_other_rounding(const Config& before, const Config& now) {
-  if (before.train.threads == now.train.threads && before.train.device == now.train.device) return;
+/// Sums are rounded in another order on another device, and by the reference engine on another
+/// number of threads.
+void warn_of_other_rounding(const fs::path& run, const Config& config) {
+  const auto before = read_run_record(run);
+  if (!before) return;
+  const int64_t threads = use_threads(config.train.threads);
+  const std::string device = resolve_device(config.train.device).str();
+  const bool threads_matter = device == "cpu" && before->engine == name_of(Engine::kReference);
+  if (before->device == device && (!threads_matter || before->threads == threads)) return;
   spdlog::warn(
       "going on with {} threads on {}, begun with {} on {}: the results will agree with an "
       "uninterrupted run's up to rounding only",
-      now.train.threads, now.train.device, before.train.threads, before.train.device);
+      threads, device, before->threads, before->device);
 }
 
 /// Accuracies and losses of summary.json, a column for each task.
@@ -61,12 +68,12 @@ std::string summary_text(const nlohmann::json& summary) {
   for (const auto& task : summary.at("tasks")) heading.push_back(task);
   heading.emplace_back("all");
   TextTable table(heading);
+  const size_t tasks = summary.at("tasks").size();
   const auto add = [&](const char* name, const nlohmann::json& of_tasks, const nlohmann::json& all,
                        double scale, int decimals) {
     std::vector<std::string> row = {name};
-    nlohmann::json values = of_tasks;
-    values.push_back(all);
-    for (const auto& value : values) {
+    for (size_t task = 0; task <= tasks; ++task) {
+      const nlohmann::json& value = task < tasks ? of_tasks.at(task) : all;
       row.push_back(value.is_null() ? "-" : fixed_number(scale * value.get<double>(), decimals));
     }
     table.add_row(row);
@@ -80,13 +87,20 @@ std::string summary_text(const nlohmann::json& summary) {
 
 void print_summary(const fs::path& out, const GlobalOptions& global) {
   const fs::path file = out / "summary.json";
-  auto summary = nlohmann::ordered_json::parse(read_file(file));
+  nlohmann::ordered_json summary;
+  std::string text;
+  try {
+    summary = nlohmann::ordered_json::parse(read_file(file));
+    text = summary_text(summary);
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(file.string() + ": is not what a finished run writes: " + error.what());
+  }
   if (global.json) {
     summary["run"] = out.string();
     print_result(summary);
     return;
   }
-  print_result(summary_text(summary) + "\nrun: " + out.string() + " (" + file.string() +
+  print_result(text + "\nrun: " + out.string() + " (" + file.string() +
                ", metrics.csv, epochs.csv, routing/, checkpoints/last/)\nnext: " +
                command_text({global.command_line.front(), "blind-eval", "--run", out.string()}) +
                "\n");
@@ -105,7 +119,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& global) {
   RunDirectory::reject_unusable(
       out, arguments.resume ? RunDirectory::Mode::kResume : RunDirectory::Mode::kNew);
   resolve_device(config.train.device);
-  if (arguments.resume) warn_of_other_rounding(load_config(out / "config.yaml"), config);
+  if (arguments.resume) warn_of_other_rounding(out, config);
   const Dataset data = load_dataset(config);
   if (arguments.resume) inspect_run(out, config, data.fingerprint);
 
