@@ -1,6 +1,8 @@
 #include "experiment/run_plan.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -21,6 +23,7 @@ constexpr int kDeepestRun = 3;  // FROM/anything/ARM/seed_S
 /// An image costs a step about three times what it costs an evaluation: there is no way back.
 constexpr double kStepOverEvaluation = 3.0;
 constexpr double kProtocolsAtEnd = 2.0;  // told and not told
+constexpr uint64_t kMostSeedsOfRange = 10000;
 constexpr double kSecondsOfPace = 20.0;  // a pace seen for less says little
 
 /// A run that --from names or holds.
@@ -186,14 +189,16 @@ const char* PlannedRun::action() const {
 
 std::vector<uint64_t> parse_seeds(const std::string& text) {
   const auto reject = [&] {
-    throw InputError("--seeds: '" + text +
-                     "' is not a list of seeds; allowed are numbers and ranges, as in 0,3,5..9");
+    throw InputError(
+        "--seeds: '" + text + "' is not a list of seeds; allowed are numbers from 0 to " +
+        std::to_string(std::numeric_limits<uint64_t>::max()) + " and ranges of at most " +
+        std::to_string(kMostSeedsOfRange) + " seeds, as in 0,3,5..9");
   };
-  const auto number = [&](const std::string& part) -> uint64_t {
-    if (part.empty() || part.size() > 18 ||
-        part.find_first_not_of("0123456789") != std::string::npos)
-      reject();
-    return std::stoull(part);
+  const auto number = [&](const std::string& part) {
+    uint64_t seed = 0;
+    const auto [end, code] = std::from_chars(part.data(), part.data() + part.size(), seed);
+    if (code != std::errc() || end != part.data() + part.size()) reject();
+    return seed;
   };
   std::vector<uint64_t> seeds;
   std::istringstream parts(text);
@@ -202,8 +207,9 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
     const size_t dots = part.find("..");
     const uint64_t first = number(part.substr(0, dots));
     const uint64_t last = dots == std::string::npos ? first : number(part.substr(dots + 2));
-    if (last < first || last - first >= 10000) reject();
-    for (uint64_t seed = first; seed <= last; ++seed) {
+    if (last < first || last - first >= kMostSeedsOfRange) reject();
+    for (uint64_t i = 0; i <= last - first; ++i) {
+      const uint64_t seed = first + i;
       if (std::find(seeds.begin(), seeds.end(), seed) != seeds.end())
         throw InputError("--seeds: seed " + std::to_string(seed) + " stands there twice");
       seeds.push_back(seed);

@@ -1,6 +1,7 @@
 // Which runs there are, and what is to be done for each.
 #include "experiment/run_plan.h"
 
+#include <limits>
 #include <tuple>
 
 #include "base/atomic_file.h"
@@ -50,11 +51,18 @@ std::string refusal(const RunRequest& request) {
 TEST_CASE("seeds are numbers and ranges", "[experiment]") {
   CHECK(parse_seeds("7") == std::vector<uint64_t>{7});
   CHECK(parse_seeds("3,0,5..7") == std::vector<uint64_t>{3, 0, 5, 6, 7});
+  const uint64_t largest = std::numeric_limits<uint64_t>::max();
+  CHECK(parse_seeds("18446744073709551614..18446744073709551615") ==
+        std::vector<uint64_t>{largest - 1, largest});
+  CHECK(parse_seeds("0..9999").size() == 10000);
   for (const char* text : {"", ",", "1,", ",1", "1..", "..2", "3..1", "-1", "1.5", "one", "1 2",
-                           "0..100000000", "99999999999999999999", "1,0..2"}) {
+                           "0..10000", "18446744073709551616", "1,0..2"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_seeds(text), InputError);
   }
+  CHECK_THAT(message_of<InputError>([] { parse_seeds("0..10000"); }),
+             ContainsSubstring("numbers from 0 to 18446744073709551615 and ranges of at most 10000 "
+                               "seeds, as in 0,3,5..9"));
 }
 
 TEST_CASE("a plan says what is to be done for every run", "[experiment]") {

@@ -33,7 +33,7 @@ std::vector<MeasuredData> read_measures(const Json& entries,
 
 RunData read_ablation_run(const fs::path& out, const std::string& key, const Json& json) {
   const std::string arm = key + "=" + shown(json.at("value"));
-  const auto seed = json.at("seed").get<int64_t>();
+  const auto seed = json.at("seed").get<uint64_t>();
   const fs::path said = json.value("folder", std::string());
   const fs::path usual = out / arm / ("seed_" + std::to_string(seed));
   RunData run;
@@ -61,9 +61,7 @@ AblationData read_ablation(const fs::path& folder, std::vector<RunData>& runs) {
     ablation.config = text_of(json, "config");
     for (const Json& value : json.at("values")) ablation.values.push_back(shown(value));
     ablation.tasks = json.value("tasks", std::vector<std::string>());
-    for (const double seed : numbers_of(json, "seeds")) {
-      ablation.seeds.push_back(static_cast<int64_t>(seed));
-    }
+    ablation.seeds = json.value("seeds", std::vector<uint64_t>());
     for (const auto& [name, entries] : json.at("measures").items()) {
       ablation.measures.emplace_back(name, read_measures(entries, ablation.values));
     }

@@ -14,7 +14,7 @@ namespace cdsp::page {
 struct AblationData {
   std::string key, config;
   std::vector<std::string> values, tasks;
-  std::vector<int64_t> seeds;
+  std::vector<uint64_t> seeds;
   /// Each measure's name and its figures, one for each value.
   std::vector<std::pair<std::string, std::vector<MeasuredData>>> measures;
 };

@@ -55,9 +55,7 @@ ClaimsData read_claims(const std::filesystem::path& path) {
   ClaimsData data;
   read_json_file(path, [&](const Json& json) {
     data.confidence = json.at("confidence").get<double>();
-    for (const double seed : numbers_of(json, "seeds")) {
-      data.seeds.push_back(static_cast<int64_t>(seed));
-    }
+    data.seeds = json.value("seeds", std::vector<uint64_t>());
     for (const Json& entry : json.at("claims")) {
       ClaimData claim;
       claim.id = entry.at("id").get<std::string>();

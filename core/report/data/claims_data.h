@@ -20,7 +20,7 @@ struct ClaimData {
 
 struct ClaimsData {
   double confidence = 0.95;
-  std::vector<int64_t> seeds;
+  std::vector<uint64_t> seeds;
   std::vector<ClaimData> claims;
 
   /// Null if it is not among them.

@@ -55,7 +55,7 @@ void read_arms(const Json& json, ComparisonData& comparison) {
 /// directory, or where a comparison moved as a whole has it now.
 fs::path folder_of_run(const fs::path& out, const Json& run, const std::string& arm) {
   const fs::path said = run.value("folder", std::string());
-  fs::path usual = out / arm / ("seed_" + std::to_string(run.at("seed").get<int64_t>()));
+  fs::path usual = out / arm / ("seed_" + std::to_string(run.at("seed").get<uint64_t>()));
   for (const fs::path& place : {out / said, said, usual}) {
     if (!place.empty() && fs::exists(place / "config.yaml")) return place;
   }
@@ -75,7 +75,7 @@ RunData read_compared_run(const fs::path& out, const Json& json,
     run.missing.emplace_back("its folder is not there, so its curves and tables are left out");
   }
   run.arm = arm;
-  run.seed = json.at("seed").get<int64_t>();
+  run.seed = json.at("seed").get<uint64_t>();
   if (run.tasks.empty()) run.tasks = tasks;
   // The comparison's own evaluation is the one that its tables were made from.
   for (const auto& [name, layers] : {std::make_pair("informed_routing", &run.informed),
@@ -116,9 +116,7 @@ ComparisonData read_comparison(const fs::path& folder, ComparedRuns& runs) {
   read_json_file(folder / "comparison.json", [&](const Json& json) {
     comparison.suite = text_of(json, "suite");
     comparison.tasks = json.at("tasks").get<std::vector<std::string>>();
-    for (const double seed : numbers_of(json, "seeds")) {
-      comparison.seeds.push_back(static_cast<int64_t>(seed));
-    }
+    comparison.seeds = json.value("seeds", std::vector<uint64_t>());
     comparison.labels = text_of(json, "labels");
     comparison.train_images = numbers_of(json, "train_images");
     comparison.test_images = numbers_of(json, "test_images");

@@ -35,7 +35,7 @@ struct PublishedData {
 struct ComparisonData {
   std::string suite;
   std::vector<std::string> tasks;
-  std::vector<int64_t> seeds;
+  std::vector<uint64_t> seeds;
   std::vector<ArmData> arms;  // in the order to show them
   std::map<std::string, PublishedData> published;
   std::string labels;                             // data.labels; empty if unknown

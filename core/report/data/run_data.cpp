@@ -160,7 +160,7 @@ RunData read_run(const fs::path& folder) {
   run.folder = folder;
   const Config config = load_config(folder / "config.yaml");
   run.config = flatten(config);
-  run.seed = static_cast<int64_t>(config.seed);
+  run.seed = config.seed;
   run.arm = run.variant();
   read_record(run);
   for (const auto& [name, table] :

@@ -25,7 +25,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 struct RunData {
   std::string arm;  // what the run is called in curves and tables
-  int64_t seed = 0;
+  uint64_t seed = 0;
   std::filesystem::path folder;
   std::string status, message;  // of run.json; "" if there is none
   KeyValues provenance;         // what run.json says, by name

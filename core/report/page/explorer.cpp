@@ -162,7 +162,7 @@ Html explorer(const ReportData& data, const std::string& first, FigureSet& figur
   }
   if (arms.empty()) return {};
   const size_t shown = seeds_that_fit(arms);
-  std::vector<int64_t> seeds;
+  std::vector<uint64_t> seeds;
   for (Runs& runs : arms) {
     if (runs.size() > shown) runs.resize(shown);
     for (const RunData* run : runs) {

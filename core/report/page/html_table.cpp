@@ -98,12 +98,12 @@ Cell number_cell(double value, const MeasureStyle& style) {
   return {number_text(value, style, style.sign), value};
 }
 
-std::string seeds_in_words(const std::vector<int64_t>& seeds) {
+std::string seeds_in_words(const std::vector<uint64_t>& seeds) {
   bool run = seeds.size() > 3;
   for (size_t i = 1; i < seeds.size(); ++i) run = run && seeds[i] == seeds[i - 1] + 1;
   if (run) return std::to_string(seeds.front()) + " to " + std::to_string(seeds.back());
   std::string text;
-  for (const int64_t seed : seeds) text += (text.empty() ? "" : ", ") + std::to_string(seed);
+  for (const uint64_t seed : seeds) text += (text.empty() ? "" : ", ") + std::to_string(seed);
   return text;
 }
 

@@ -65,6 +65,6 @@ Cell interval_cell(const MeasuredData& measured, const MeasureStyle& style);
 Cell number_cell(double value, const MeasureStyle& style);
 
 /// "0, 1, 2" or "0 to 9".
-std::string seeds_in_words(const std::vector<int64_t>& seeds);
+std::string seeds_in_words(const std::vector<uint64_t>& seeds);
 
 }  // namespace cdsp::page

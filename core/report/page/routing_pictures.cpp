@@ -11,8 +11,8 @@ namespace {
 constexpr int64_t kSecondEpoch = 2;
 
 /// The seeds of these arms, each once, in the order of the runs.
-std::vector<int64_t> seeds_of(const ReportData& data, const std::vector<std::string>& arms) {
-  std::vector<int64_t> seeds;
+std::vector<uint64_t> seeds_of(const ReportData& data, const std::vector<std::string>& arms) {
+  std::vector<uint64_t> seeds;
   for (const std::string& arm : arms) {
     for (const RunData* run : data.runs_of(arm)) {
       if (std::find(seeds.begin(), seeds.end(), run->seed) == seeds.end())
@@ -25,7 +25,7 @@ std::vector<int64_t> seeds_of(const ReportData& data, const std::vector<std::str
 /// A table of every seed's run of the arm, chosen by `table`; empty where there is none.
 template <class Table>
 std::vector<RoutingRows> of_seeds(const ReportData& data, const std::string& arm,
-                                  const std::vector<int64_t>& seeds, const Table& table) {
+                                  const std::vector<uint64_t>& seeds, const Table& table) {
   std::vector<RoutingRows> found(seeds.size());
   for (const RunData* run : data.runs_of(arm)) {
     const auto at = std::find(seeds.begin(), seeds.end(), run->seed) - seeds.begin();

@@ -53,9 +53,9 @@ Html SeededPictures::html() {
       {{"options", seed_options(seeds_)}, {"figures", rows_}, {"numbers", script_json(numbers)}});
 }
 
-Html seed_options(const std::vector<int64_t>& seeds) {
+Html seed_options(const std::vector<uint64_t>& seeds) {
   Html options;
-  for (const int64_t seed : seeds) {
+  for (const uint64_t seed : seeds) {
     const std::string text = std::to_string(seed);
     options += fill("option", {{"value", text}, {"label", text}});
   }

@@ -19,7 +19,7 @@ struct SeededPicture {
 
 class SeededPictures {
  public:
-  explicit SeededPictures(std::vector<int64_t> seeds) : seeds_(std::move(seeds)) {}
+  explicit SeededPictures(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}
 
   /// Draws the picture of the first seed that has one; nothing if none has.
   void add(const SeededPicture& picture, FigureSet& figures);
@@ -30,12 +30,12 @@ class SeededPictures {
   Html html();
 
  private:
-  std::vector<int64_t> seeds_;
+  std::vector<uint64_t> seeds_;
   std::vector<std::string> panels_;  // as JSON
   Html row_, rows_;
 };
 
 /// A form's options for these seeds.
-Html seed_options(const std::vector<int64_t>& seeds);
+Html seed_options(const std::vector<uint64_t>& seeds);
 
 }  // namespace cdsp::page
