@@ -34,8 +34,10 @@ bool continues_character(char byte) { return (static_cast<unsigned char>(byte) &
 Terminal describe_terminal(int descriptor) {
   Terminal terminal;
   terminal.unicode = locale_is_utf8();
+  if (::isatty(descriptor) == 0) return terminal;
+  terminal.columns = terminal_width(descriptor);
   const std::string kind = environment("TERM");
-  if (::isatty(descriptor) == 0 || kind.empty() || kind == "dumb") return terminal;
+  if (kind.empty() || kind == "dumb") return terminal;
   terminal.can_redraw = true;
   terminal.colours = environment("NO_COLOR").empty();
   return terminal;

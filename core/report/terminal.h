@@ -11,6 +11,7 @@ struct Terminal {
   bool can_redraw = false;  // a line may be drawn again in place
   bool colours = false;     // 256 colours; off with NO_COLOR (https://no-color.org)
   bool unicode = false;     // block characters and the like
+  int64_t columns = 0;      // that a line has; 0 = as many as it needs
 };
 
 Terminal describe_terminal(int descriptor);

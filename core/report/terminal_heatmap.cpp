@@ -19,7 +19,9 @@ std::string padded(const std::string& text, int64_t columns) {
          std::string(static_cast<size_t>(std::max<int64_t>(0, columns - display_width(text))), ' ');
 }
 
-/// Six columns: a space, the share, its shade.
+constexpr int64_t kCellColumns = 6;
+
+/// A space, the share, its shade.
 std::string cell(double share, double largest, const Terminal& terminal) {
   const std::string number = fixed_number(share, 2);
   const double position = share / largest;
@@ -31,6 +33,13 @@ std::string cell(double share, double largest, const Terminal& terminal) {
   const auto& shades = terminal.unicode ? kBlocks : kCharacters;
   const double step = std::isfinite(position) ? std::clamp(position, 0.0, 1.0) * 4.0 : 0.0;
   return " " + number + shades[static_cast<size_t>(std::lround(step))];
+}
+
+/// "   E7", over the share.
+std::string label(size_t expert) {
+  const std::string name = "E" + std::to_string(expert);
+  const size_t blanks = name.size() < 3 ? 3 : name.size() < 6 ? 6 - name.size() : 1;
+  return padded(std::string(blanks, ' ') + name, kCellColumns);
 }
 
 /// Ends the last line, without blanks that nobody sees.
@@ -45,15 +54,22 @@ std::string terminal_heatmap(const RoutingRows& table, const std::vector<std::st
                              double largest, const Terminal& terminal) {
   int64_t name_width = 0;
   for (const std::string& task : tasks) name_width = std::max(name_width, display_width(task));
-  std::string text = padded("", name_width + 1);
-  for (size_t expert = 0; expert < table.front().size(); ++expert) {
-    text += padded("   E" + std::to_string(expert), 6);
-  }
-  end_line(text);
-  for (size_t task = 0; task < table.size(); ++task) {
-    text += padded(tasks[task], name_width + 1);
-    for (const double share : table[task]) text += cell(share, largest, terminal);
+  const size_t experts = table.front().size();
+  const int64_t fitting = (terminal.columns - name_width - 1) / kCellColumns;
+  const size_t per_line =
+      terminal.columns == 0 ? experts : static_cast<size_t>(std::max<int64_t>(1, fitting));
+  std::string text;
+  for (size_t first = 0; first < experts; first += per_line) {
+    const size_t end = std::min(first + per_line, experts);
+    text += padded("", name_width + 1);
+    for (size_t expert = first; expert < end; ++expert) text += label(expert);
     end_line(text);
+    for (size_t task = 0; task < table.size(); ++task) {
+      text += padded(tasks[task], name_width + 1);
+      for (size_t expert = first; expert < end; ++expert)
+        text += cell(table[task][expert], largest, terminal);
+      end_line(text);
+    }
   }
   return text;
 }

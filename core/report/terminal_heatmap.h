@@ -12,7 +12,8 @@ namespace cdsp {
 
 /// The shares of one layer, rows named by `tasks`. Shades run from 0 to `largest`, so that tables
 /// shown together can share one scale. With colours the cells have a viridis background, without
-/// them a block (or an ASCII character) of that darkness.
+/// them a block (or an ASCII character) of that darkness. Experts that do not fit on the terminal's
+/// lines follow below, with a heading and the tasks' names again.
 std::string terminal_heatmap(const RoutingRows& table, const std::vector<std::string>& tasks,
                              double largest, const Terminal& terminal);
 

@@ -107,6 +107,23 @@ TEST_CASE("a heatmap for the terminal", "[report]") {
   CHECK_THAT(coloured, ContainsSubstring(" 0.90 "));
 }
 
+TEST_CASE("a heatmap of more experts than a line of the terminal holds goes on below", "[report]") {
+  const std::vector<std::string> tasks = {"a", "long"};
+  const Terminal terminal{false, false, false, 5 + 2 * 6};
+  CHECK(terminal_heatmap(kShares, tasks, 1.0, terminal) ==
+        "        E0    E1\n"
+        "a     0.50+ 0.25.\n"
+        "long  0.00  0.10\n"
+        "        E2\n"
+        "a     0.25.\n"
+        "long  0.90#\n");
+  CHECK_THAT(terminal_heatmap(kShares, tasks, 1.0, {false, false, false, 1}),
+             ContainsSubstring("        E1\na     0.25.\nlong  0.10\n        E2\n"));
+  const RoutingRows many = {std::vector<double>(128, 0.25)};
+  CHECK_THAT(terminal_heatmap(many, {"a"}, 1.0, {}),
+             ContainsSubstring("   E9    E10   E11 ") && ContainsSubstring("   E99  E100  E101"));
+}
+
 TEST_CASE("a heatmap as a picture", "[report]") {
   HeatmapPicture picture;
   picture.title = "Tasks & <experts>";
