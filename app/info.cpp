@@ -30,9 +30,12 @@ std::string line_of(const std::string& name, const std::string& value) {
 }
 
 int info(const GlobalOptions& global) {
-  use_threads(0);  // what a run with train.threads: 0 would use
+  const int64_t threads = use_threads(0);  // what a run with train.threads: 0 would use
   nlohmann::ordered_json json;
   for (const auto& [name, value] : runtime_facts()) json[name] = value;
+  json["cores"] = cores_of_this_process();
+  json["threads"] = threads;
+  json["cuda_devices"] = cuda_device_count();
   const BlasInfo blas = blas_info();
   json["blas_is_slow_reference"] = blas.is_slow_reference;
   const auto devices = told_devices();

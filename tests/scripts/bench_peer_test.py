@@ -25,7 +25,7 @@ for line in sys.stdin:
 BINARY = """#!{python}
 import json, sys
 if sys.argv[1] == "info":
-    print(json.dumps({{"git_commit": "abc", "libtorch": "1.13", "cores": "2"}}))
+    print(json.dumps({{"git_commit": "abc", "libtorch": "1.13", "cores": 2}}))
     sys.exit(0)
 option = lambda name: sys.argv[sys.argv.index(name) + 1]
 with open({log!r}, "a") as log:
