@@ -41,7 +41,7 @@ struct QueueArguments {
 };
 
 struct CompareArguments : QueueArguments {
-  std::string suite = "configs/paper", arms;
+  std::string suite = shipped_config("paper"), arms;
 };
 
 struct AblationArguments : QueueArguments {
@@ -190,7 +190,7 @@ AblationStudy requested_study(const AblationArguments& arguments) {
   if (!arguments.values.empty()) study.values = split(arguments.values);
   if (study.key.empty()) throw InputError("--key: a config key is needed, or a --study");
   if (study.values.empty()) throw InputError("--values: are needed, as in 0,1,10, or a --study");
-  if (study.config.empty()) study.config = "configs/paper/cdsp.yaml";
+  if (study.config.empty()) study.config = shipped_config("paper/cdsp.yaml");
   return study;
 }
 
@@ -221,7 +221,10 @@ void add_queue_options(CLI::App& command, QueueArguments& arguments, const std::
       ->capture_default_str()
       ->type_name("LIST");
   add_set_option(command, arguments.overrides);
-  command.add_option("--out", arguments.out, out_help)->capture_default_str()->type_name("DIR");
+  command.add_option("--out", arguments.out, out_help)
+      ->capture_default_str()
+      ->type_name("DIR")
+      ->check(not_empty());
   command
       .add_option("--from", arguments.from,
                   "Finished runs to use where --out has none: run folders, or folders of runs")

@@ -1,5 +1,8 @@
 #include "app/options.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "app/output.h"
 #include "config/config.h"
 #include "report/progress.h"
@@ -26,6 +29,16 @@ CLI::Validator not_empty() {
         return value.empty() ? std::string("found nothing; a value is needed") : std::string();
       },
       "");
+}
+
+std::string shipped_config(const std::string& name) {
+  namespace fs = std::filesystem;
+  const fs::path here = fs::path("configs") / name;
+  std::error_code code;
+  if (fs::exists(here, code)) return here.string();
+  const fs::path program = fs::read_symlink("/proc/self/exe", code);
+  const fs::path installed = program.parent_path().parent_path() / "share" / "cdsp" / here;
+  return (fs::exists(installed, code) ? installed : here).string();
 }
 
 void override_key(std::vector<std::string>& overrides, const std::string& option,

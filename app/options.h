@@ -21,6 +21,10 @@ void add_device_option(CLI::App& command, std::string& device);
 /// For options whose value must be more than nothing: --seed "$SEED" with SEED unset is a mistake.
 CLI::Validator not_empty();
 
+/// configs/NAME, or where the working directory has none the one installed with this program
+/// (../share/cdsp/configs/NAME beside it), if that is there.
+std::string shipped_config(const std::string& name);
+
 /// Adds `key=value` to the overrides unless `value` is empty. Throws InputError naming `option` if
 /// it is no value of that key.
 void override_key(std::vector<std::string>& overrides, const std::string& option,

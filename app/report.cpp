@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/options.h"
 #include "app/output.h"
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -68,7 +69,8 @@ void add_report(CLI::App& root, const GlobalOptions& global, Action& action) {
       ->required()
       ->type_name("DIR");
   command->add_option("--out", arguments->out, "The page's file (default: DIR/report.html)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
   command->callback([arguments, &global, &action] {
     action = [arguments, &global] { return report_folder(*arguments, global); };
   });

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "app/commands.h"
+#include "app/options.h"
 #include "app/output.h"
 #include "experiment/theory.h"
 
@@ -65,7 +66,8 @@ void add_theory(CLI::App& parent, const GlobalOptions& global, Action& action) {
   auto arguments = std::make_shared<VerifyArguments>();
   command->add_option("--out", arguments->out, "Folder of the results")
       ->capture_default_str()
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty());
   command->add_option("--run", arguments->run, "A finished CDSP run to put beside the simulation")
       ->type_name("DIR");
   command->add_option("--seed", arguments->seed, "Seed of the simulation")

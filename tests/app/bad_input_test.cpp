@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <unistd.h>
+
 #include "support/background_program.h"
 #include "support/catch.h"
 #include "support/idx_files.h"
@@ -83,9 +85,14 @@ TEST_CASE("mistakes in the command line", "[app]") {
                {{"compare", "baselines", "--suite", "none", "--out", "run"}, {"--suite", "none"}},
                {{"compare", "baselines", "--seeds", "1,x", "--out", "run"}, {"--seeds", "1,x"}},
                {{"compare", "baselines", "--jobs", "0", "--out", "run"}, {"--jobs", "0", "auto"}},
+               {{"compare", "baselines", "--out", "", "--dry-run"}, {"--out: found nothing"}},
+               {{"compare", "ablation", "--out", ""}, {"--out: found nothing"}},
+               {{"report", "run", "--out", ""}, {"--out: found nothing"}},
+               {{"verify", "theory", "--out", ""}, {"--out: found nothing"}},
                {{"compare", "ablation", "--out", "run"}, {"--key", "--study"}},
                {{"compare", "ablation", "--key", "moe.rank", "--out", "run"}, {"--values"}},
                {{"bench", "step", "--variant", "dense"}, {"--variant", "dense", "baseline"}},
+               {{"bench", "step", "--threads", "1025"}, {"--threads", "1025", "0 to "}},
                {{"bench", "step", "--batch", "0"}, {"--batch", "0"}}});
 }
 
@@ -110,9 +117,43 @@ TEST_CASE("mistakes in a config leave no run's folder behind", "[app]") {
                   {training({"--device", "cuda:"}), {"error: --device: found the text \"cuda:\""}},
                   {training({"--device", "gpu"}), {"error: --device: found", "gpu", "cuda"}},
                   {training({"--threads", "-1"}), {"error: --threads: found -1"}},
+                  {training({"--threads", "1025"}), {"--threads: found 1025", "from 0 to 1024"}},
+                  {from("/dev/zero"), {"/dev/zero: gives more than 64 MiB"}},
+                  {training({"--set", "data.order_file=/dev/zero"}), {"/dev/zero: gives more"}},
+                  {training({"--set", "train.init_from=/dev/zero"}), {"/dev/zero: gives more"}},
                   {{"bench", "step", "--set", "train.threads=1"},
                    {"train.threads: not for a benchmark; use --threads"}},
                   {training({"--set", "model.patch_size=5"}), {"patch_size", "28"}}});
+}
+
+TEST_CASE("a path that cannot be looked at is told with the reason", "[app]") {
+  const TemporaryFolder folder;
+  fs::create_symlink("circle", folder.path() / "circle");
+  const std::vector<std::vector<std::string>> commands = {
+      {"train", "--config", "circle", "--out", "run"},
+      {"train", "--resume", "--out", "circle"},
+      {"blind-eval", "--run", "circle"},
+      {"compare", "baselines", "--suite", "circle"},
+      {"report", "circle"}};
+  const auto results = run_programs(commands, {folder.path(), {}});
+  for (size_t i = 0; i < results.size(); ++i) {
+    CAPTURE(commands[i], results[i].errors);
+    CHECK(results[i].exit_code == 2);
+    CHECK_THAT(results[i].errors, ContainsSubstring("circle"));
+    CHECK_THAT(results[i].errors, ContainsSubstring("Too many levels of symbolic links"));
+    CHECK_THAT(results[i].errors, !ContainsSubstring("filesystem"));
+    CHECK(std::count(results[i].errors.begin(), results[i].errors.end(), '\n') == 1);
+  }
+  if (::geteuid() == 0) {
+    WARN("root may look into every folder: not tested with one that is closed");
+    return;
+  }
+  folder.write("closed/run/config.yaml", tiny_yaml("cdsp"));
+  fs::permissions(folder.path() / "closed", fs::perms::none);
+  const auto result = run_program_in({folder.path(), {}}, {"blind-eval", "--run", "closed/run"});
+  fs::permissions(folder.path() / "closed", fs::perms::owner_all);
+  CHECK(result.exit_code == 2);
+  CHECK(result.errors == "cdsp: error: closed/run: Permission denied\n");
 }
 
 TEST_CASE("mistakes in data files leave no run's folder behind", "[app]") {

@@ -354,3 +354,22 @@ TEST_CASE("blind-eval of a run and of its weights agree", "[app]") {
   CHECK_THAT(results[3].errors, ContainsSubstring("forced-3"));
   CHECK_FALSE(fs::exists(folder.path() / "d"));
 }
+
+TEST_CASE("without a suite and without configs here, those installed with the program are taken",
+          "[app]") {
+  const TemporaryFolder folder;
+  for (const char* variant : {"baseline", "blind", "cdsp"})
+    folder.write(std::string("share/cdsp/configs/paper/") + variant + ".yaml", tiny_yaml(variant));
+  const fs::path program = folder.path() / "bin" / "cdsp", elsewhere = folder.path() / "elsewhere";
+  fs::create_directory(program.parent_path());
+  fs::copy_file(CDSP_BINARY, program);
+  fs::create_directory(elsewhere);
+  const Surroundings installed{elsewhere, {}, program};
+  const auto baselines = run_program_in(installed, {"compare", "baselines", "--dry-run"});
+  CHECK(baselines.exit_code == 0);
+  CHECK_THAT(baselines.output, ContainsSubstring("3 runs: 3 to train"));
+  const auto ablation = run_program_in(
+      installed, {"compare", "ablation", "--key", "moe.top_k", "--values", "1,2", "--dry-run"});
+  CHECK(ablation.exit_code == 0);
+  CHECK_THAT(ablation.output, ContainsSubstring("2 runs: 2 to train"));
+}

@@ -146,6 +146,67 @@ TEST_CASE("a folder that is not empty is left alone", "[app]") {
   CHECK(files_without_clock(run.folder) == before);
 }
 
+TEST_CASE("a summary that is damaged is an error that names it", "[app]") {
+  const TemporaryFolder folder;
+  const fs::path run = folder.path() / "run";
+  fs::copy(finished_run().folder, run, fs::copy_options::recursive);
+  const std::string whole = cdsp::read_file(run / "summary.json");
+  for (const std::string& damaged :
+       {std::string(), whole.substr(0, whole.size() / 2), std::string("{\"tasks\": [\"a\"]}")}) {
+    CAPTURE(damaged);
+    cdsp::write_file_atomically(run / "summary.json", damaged);
+    for (const char* how : {"--quiet", "--json"}) {
+      const auto result = run_program_in({}, {how, "train", "--resume", "--out", run.string()});
+      CHECK(result.exit_code == 2);
+      CHECK(result.output.empty());
+      CHECK_THAT(result.errors,
+                 ContainsSubstring("summary.json: is not what a finished run writes"));
+    }
+  }
+}
+
+TEST_CASE("a path that is no UTF-8 and the largest seed there is", "[app]") {
+  const TemporaryFolder folder;
+  folder.write("g\xff.yaml", tiny_yaml("cdsp"));
+  const Surroundings inside{folder.path(), {}};
+  const auto check =
+      run_program_in(inside, {"--json", "config", "check", "--config", "g\xff.yaml"});
+  CHECK(check.exit_code == 0);
+  CHECK(Json::parse(check.output).at("file") == "g\xef\xbf\xbd.yaml");
+
+  const auto train = run_program_in(
+      inside, {"--json", "--quiet", "train", "--config", "g\xff.yaml", "--out", "bad\xfe", "--seed",
+               "18446744073709551615", "--set", "train.max_steps=2"});
+  CHECK(train.exit_code == 0);
+  CHECK(Json::parse(train.output).at("run") == "bad\xef\xbf\xbd");
+  const auto report = run_program_in(inside, {"--json", "report", "bad\xfe"});
+  CHECK(report.exit_code == 0);
+  CHECK(Json::parse(report.output).at("report") == "bad\xef\xbf\xbd/report.html");
+  CHECK_THAT(cdsp::read_file(folder.path() / "bad\xfe" / "report.html"),
+             ContainsSubstring("seed 18446744073709551615"));
+}
+
+TEST_CASE("rounding is warned of only where it can differ", "[app]") {
+  const TemporaryFolder folder;
+  const auto config = folder.write("cdsp.yaml", tiny_yaml("cdsp")).string();
+  const auto warns = [&](const std::string& run, std::vector<std::string> begun,
+                         std::vector<std::string> resumed) {
+    const std::string out = folder.path() / run;
+    begun.insert(begun.begin(), {"train", "--quiet", "--config", config, "--out", out, "--set",
+                                 "train.max_steps=2"});
+    resumed.insert(resumed.begin(), {"train", "--resume", "--out", out});
+    REQUIRE(run_program_in({}, begun).exit_code == 0);
+    const auto result = run_program_in({}, resumed);
+    CHECK(result.exit_code == 0);
+    return result.errors.find("up to rounding only") != std::string::npos;
+  };
+  CHECK(warns("reference", {"--set", "train.engine=reference"}, {"--threads", "2"}));
+  CHECK_FALSE(warns("fused", {"--set", "train.engine=fused"}, {"--threads", "2"}));
+  // The same device under its own name.
+  const int64_t gpus = Json::parse(run_program("info --json").output).at("cuda_devices");
+  CHECK_FALSE(warns("auto", {"--device", "auto"}, {"--device", gpus > 0 ? "cuda:0" : "cpu"}));
+}
+
 TEST_CASE("--resume with a config that does not agree names the key", "[app]") {
   const FinishedRun& run = finished_run();
   const auto result = run_program_in(

@@ -26,7 +26,7 @@ void redirect(const char* path, int flags, int descriptor) {
 
 BackgroundProgram::BackgroundProgram(const std::vector<std::string>& arguments,
                                      const Surroundings& surroundings) {
-  std::vector<std::string> words = {CDSP_BINARY};
+  std::vector<std::string> words = {surroundings.program.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

@@ -19,6 +19,7 @@ namespace cdsp::test {
 struct Surroundings {
   std::filesystem::path folder = ".";       // its working directory
   std::optional<uint64_t> file_size_limit;  // bytes; a write beyond fails as on a full disk
+  std::filesystem::path program = CDSP_BINARY;
 };
 
 class BackgroundProgram {
