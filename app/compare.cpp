@@ -285,7 +285,8 @@ void add_ablation(CLI::App& parent, const GlobalOptions& global, Action& action)
       ->type_name("FILE");
   command
       ->add_option("--config", arguments->config,
-                   "Config file (YAML) (default: configs/paper/cdsp.yaml)")
+                   "Config file (YAML) (default: configs/paper/cdsp.yaml, or where the working "
+                   "directory has none the one installed with this program)")
       ->type_name("FILE");
   command->add_option("--key", arguments->key, "The config key")->type_name("KEY");
   command->add_option("--values", arguments->values, "Its values, separated by commas")

@@ -121,7 +121,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& global) {
   resolve_device(config.train.device);
   if (arguments.resume) warn_of_other_rounding(out, config);
   const Dataset data = load_dataset(config);
-  if (arguments.resume) inspect_run(out, config, data.fingerprint);
+  if (arguments.resume) require_resumable(out, config, data.fingerprint);
 
   const auto observer = make_observer(global);
   const std::atomic<int>& stop = note_stop_signals();

@@ -38,7 +38,8 @@ void require_own_config(const fs::path& run, const Config& config, const RunReco
   throw InputError((run / "config.yaml").string() +
                    ": is not the one the run was made with (config_fingerprint " +
                    record.config_fingerprint + " in run.json, " + found +
-                   " by this file); put it back, or name weights and config by --checkpoint and "
+                   " by this file), or a cdsp with other defaults made it; put it back, or name "
+                   "weights and config by --checkpoint and "
                    "--config");
 }
 

@@ -17,7 +17,7 @@ std::map<std::string, fs::path> input_files(const Config& config) {
 std::optional<std::string> changed_input(const RunRecord& record, const Config& wanted) {
   for (const auto& [key, path] : input_files(wanted)) {
     const auto before = record.input_files.find(key);
-    if (before == record.input_files.end() || !fs::exists(path)) continue;
+    if (before == record.input_files.end() || !fs::is_regular_file(path)) continue;
     const std::string now = digests_of_file(path).sha256;
     if (now == before->second) continue;
     return "made with another content of " + key + " (" + path.string() + ": SHA-256 " +
@@ -55,8 +55,9 @@ std::string config_fingerprint(const Config& config) {
 
 std::map<std::string, std::string> input_fingerprints(const Config& config) {
   std::map<std::string, std::string> fingerprints;
-  for (const auto& [key, path] : input_files(config))
-    fingerprints[key] = digests_of_file(path).sha256;
+  for (const auto& [key, path] : input_files(config)) {
+    if (fs::is_regular_file(path)) fingerprints[key] = digests_of_file(path).sha256;
+  }
   return fingerprints;
 }
 

@@ -34,7 +34,8 @@ std::vector<KeyDifference> differing_keys(const Config& found, const Config& wan
 std::string config_fingerprint(const Config& config);
 
 /// SHA-256 of every file beside the images that decides a run's numbers and that the config names:
-/// data.order_file and train.init_from, by key. Throws InputError for one that cannot be read.
+/// data.order_file and train.init_from, by key; without those that are gone, and pipes, which
+/// cannot be read twice. Throws InputError for one that cannot be read.
 std::map<std::string, std::string> input_fingerprints(const Config& config);
 
 /// What makes a run with this config.yaml and run.json (if it has one) another run than the one

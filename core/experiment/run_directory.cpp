@@ -64,6 +64,15 @@ RunMaker maker_of(const nlohmann::json& run) {
   return maker;
 }
 
+void require_same_run(const fs::path& directory, const std::optional<RunRecord>& record,
+                      const Config& config, const std::string& data_fingerprint) {
+  const Config found = load_config(directory / "config.yaml");
+  if (const auto mismatch = mismatch_of_run(found, record, config, data_fingerprint)) {
+    throw InputError(directory.string() + ": holds a run " + *mismatch +
+                     "; choose another --out or remove that folder");
+  }
+}
+
 }  // namespace
 
 RunDirectory::RunDirectory(fs::path path, Mode mode)
@@ -228,6 +237,13 @@ std::optional<RunRecord> read_run_record(const fs::path& directory) {
   }
 }
 
+void require_resumable(const fs::path& directory, const Config& config,
+                       const std::string& data_fingerprint) {
+  auto record = read_run_record(directory);
+  if (record && record->checkpoint_step) record->input_files.erase("train.init_from");
+  require_same_run(directory, record, config, data_fingerprint);
+}
+
 RunState inspect_run(const fs::path& directory, const Config& config,
                      const std::string& data_fingerprint) {
   if (!fs::exists(directory / "config.yaml")) {
@@ -238,12 +254,8 @@ RunState inspect_run(const fs::path& directory, const Config& config,
     }
     return RunState::kAbsent;
   }
-  const Config found = load_config(directory / "config.yaml");
   const auto record = read_run_record(directory);
-  if (const auto mismatch = mismatch_of_run(found, record, config, data_fingerprint)) {
-    throw InputError(directory.string() + ": holds a run " + *mismatch +
-                     "; choose another --out or remove that folder");
-  }
+  require_same_run(directory, record, config, data_fingerprint);
   if (!record) return RunState::kUnfinished;
   return record->status == "finished" ? RunState::kFinished : RunState::kUnfinished;
 }

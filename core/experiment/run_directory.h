@@ -102,4 +102,9 @@ enum class RunState { kAbsent, kUnfinished, kFinished };
 RunState inspect_run(const std::filesystem::path& directory, const Config& config,
                      const std::string& data_fingerprint);
 
+/// The same for a run that is to go on, whatever it is compared with: once it has a checkpoint, the
+/// weights it began from are no matter, and their file may have changed.
+void require_resumable(const std::filesystem::path& directory, const Config& config,
+                       const std::string& data_fingerprint);
+
 }  // namespace cdsp

@@ -244,6 +244,7 @@ RunPlan plan_runs(const RunRequest& request) {
   RunPlan plan;
   plan.data = load_dataset(request.arms.front().config);
   for (const SuiteArm& arm : request.arms) {
+    require_possible_threads(arm.config.train.threads);
     const int64_t epoch_size = Sampler(arm.config, plan.data.train).epoch_size();
     const int64_t batch = arm.config.train.batch_size;
     for (const uint64_t seed : request.seeds) {

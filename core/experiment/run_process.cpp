@@ -205,7 +205,8 @@ RunLauncher launch_processes(const fs::path& binary) {
           binary,
           std::vector<std::string>{"blind-eval", "--quiet", "--run", run.folder.string(),
                                    "--protocol", "informed,blind", "--device",
-                                   run.config.train.device},
+                                   run.config.train.device, "--set",
+                                   "train.threads=" + std::to_string(run.config.train.threads)},
           "", threads);
     }
     std::vector<std::string> words = {"train",      "--quiet", "--config",

@@ -104,7 +104,7 @@ class TurnStage : public StageAtWork {
     if (!evaluation_) {
       model_ = model_of_run(run_.folder);
       model_.config.train.device = run_.config.train.device;
-      use_threads(model_.config.train.threads);
+      use_threads(run_.config.train.threads);
       images_ = data_->of(model_.config);
       evaluation_ = std::make_unique<BlindEvaluation>(
           model_, *images_,

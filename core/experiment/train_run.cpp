@@ -123,7 +123,9 @@ class TrainingRun::Work {
       record_.resumed = before->resumed + 1;
       record_.input_files = before->input_files;
     }
-    if (const auto checkpoint = checkpoint_to_continue(directory_.path())) {
+    const auto checkpoint = checkpoint_to_continue(directory_.path());
+    if (!checkpoint) record_.input_files = input_fingerprints(config_);
+    if (checkpoint) {
       load_checkpoint(trainer_, *checkpoint);
       record_.checkpoint_step = trainer_.steps_done();
     }

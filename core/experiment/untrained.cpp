@@ -40,6 +40,9 @@ Json made_of(const Config& config, const Dataset& data) {
   for (const auto& [key, value] : flatten(config)) {
     if (shapes_the_start(key)) json["config"][key] = value;
   }
+  const auto files = input_fingerprints(config);
+  const auto weights = files.find("train.init_from");
+  if (weights != files.end()) json["init_from_sha256"] = weights->second;
   return json;
 }
 

@@ -25,13 +25,14 @@ void for_each_piece(int64_t pieces, const Body& body) {
   // Relaxed, for it hands out numbers only: what one piece writes is no other's to read.
   std::atomic<int64_t> next{0};
   const auto take = [&next] { return next.fetch_add(1, std::memory_order_relaxed); };
-  const int64_t workers = std::min<int64_t>(pieces, at::get_num_threads());
-  ThreadOrder::before_threads();
-  at::parallel_for(0, workers, 1, [&](int64_t, int64_t) {
+  const auto work = [&](int64_t, int64_t) {
     ThreadOrder::thread_begins();
     for (int64_t piece = take(); piece < pieces; piece = take()) body(piece);
     ThreadOrder::thread_ends();
-  });
+  };
+  const int64_t workers = std::min<int64_t>(pieces, at::get_num_threads());
+  ThreadOrder::before_threads();
+  at::parallel_for(0, workers, 1, work);
   ThreadOrder::after_threads();
 }
 

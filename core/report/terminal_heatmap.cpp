@@ -38,7 +38,7 @@ std::string cell(double share, double largest, const Terminal& terminal) {
 /// "   E7", over the share.
 std::string label(size_t expert) {
   const std::string name = "E" + std::to_string(expert);
-  const size_t blanks = name.size() < 3 ? 3 : name.size() < 6 ? 6 - name.size() : 1;
+  const size_t blanks = std::min<size_t>(3, 6 - name.size());  // names end at E4095
   return padded(std::string(blanks, ' ') + name, kCellColumns);
 }
 

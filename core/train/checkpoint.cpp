@@ -54,8 +54,10 @@ std::optional<fs::path> find_checkpoint(const fs::path& run) {
 
 std::optional<fs::path> find_weights(const fs::path& run) {
   for (const char* name : kKeptNames) {
-    fs::path weights = run / "checkpoints" / name / kModelFile;
-    if (fs::exists(weights)) return weights;
+    const fs::path checkpoint = run / "checkpoints" / name;
+    if (!fs::exists(checkpoint)) continue;
+    if (fs::exists(checkpoint / kModelFile)) return checkpoint / kModelFile;
+    return std::nullopt;  // older ones are not what the run came to
   }
   return std::nullopt;
 }

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "cdsp_version.h"
+#include "config/keys.h"
 
 namespace cdsp {
 namespace {
@@ -56,7 +57,16 @@ int64_t cores_of_this_process() {
 }
 
 int64_t most_threads() {
-  return std::max(kThreadsOnAnyMachine, kThreadsOfCore * cores_of_this_process());
+  return std::min(find_key("train.threads")->integers.maximum,
+                  std::max(kThreadsOnAnyMachine, kThreadsOfCore * cores_of_this_process()));
+}
+
+void require_possible_threads(int64_t threads) {
+  if (threads <= most_threads()) return;
+  throw InputError(
+      "train.threads: found " + std::to_string(threads) + "; allowed with this process's cores (" +
+      std::to_string(cores_of_this_process()) + "): 0 to " + std::to_string(most_threads()) +
+      "; --set train.threads=0 takes one a core, and no result depends on it");
 }
 
 int64_t cuda_device_count() {
@@ -79,12 +89,7 @@ at::Device resolve_device(const std::string& text) {
 
 int64_t use_threads(int64_t threads) {
   if (threads == 0) threads = threads_of_environment(cores_of_this_process());
-  if (threads > most_threads()) {
-    throw InputError("train.threads (--threads): found " + std::to_string(threads) +
-                     "; allowed with this process's cores (" +
-                     std::to_string(cores_of_this_process()) + "): 0 to " +
-                     std::to_string(most_threads()));
-  }
+  require_possible_threads(threads);
   at::set_num_threads(static_cast<int>(threads));
   // LibTorch sets MKL's threads, but knows nothing of a dynamically linked OpenBLAS with threads of
   // its own.

@@ -20,10 +20,14 @@ int64_t cuda_device_count();
 /// Cores that this process may run on, at least 1.
 int64_t cores_of_this_process();
 
-/// Four a core of this process, and 16 anywhere, so that configs can move. More make no step
+/// Four a core of this process, and 16 anywhere, so that most configs can move; never more than
+/// train.threads may be. More make no step
 /// quicker, and where a limit on processes or memory stands against them, OpenMP and OpenBLAS do
 /// not fail: they wait without end.
 int64_t most_threads();
+
+/// Throws InputError if more are asked for than most_threads().
+void require_possible_threads(int64_t threads);
 
 /// Threads for LibTorch and its BLAS alike; 0 = one a core this process may run on, or as few as
 /// OMP_NUM_THREADS says: so processes side by side are given their share. Returns the number.

@@ -12,6 +12,7 @@
 #include "support/background_program.h"
 #include "support/catch.h"
 #include "support/tiny_run.h"
+#include "train/runtime.h"
 
 namespace fs = std::filesystem;
 
@@ -317,6 +318,32 @@ TEST_CASE("compare ablation runs one key at several values", "[app]") {
   const auto refused = run_program_in({folder.path(), {}}, wrong);
   CHECK(refused.exit_code == 2);
   CHECK_THAT(refused.errors, ContainsSubstring("conflict.lambda"));
+}
+
+TEST_CASE("a finished run of a larger machine is compared with the threads asked for", "[app]") {
+  const TemporaryFolder folder;
+  const fs::path moved = folder.path() / "moved";
+  fs::copy(finished_run().folder, moved, fs::copy_options::recursive);
+  fs::remove_all(moved / "blind_eval");
+  std::string config = cdsp::read_file(moved / "config.yaml");
+  const std::string threads = "threads: 1";
+  config.replace(config.find(threads), threads.size(), "threads: 1024");
+  cdsp::write_file_atomically(moved / "config.yaml", config);
+  folder.write("suite/cdsp.yaml", tiny_yaml("cdsp"));
+  const auto seed = Json::parse(cdsp::read_file(moved / "summary.json")).at("seed").dump();
+  const auto results = run_programs({{"compare", "baselines", "--suite", "suite", "--seeds", seed,
+                                      "--from", "moved", "--out", "out"},
+                                     {"compare", "baselines", "--suite", "suite", "--set",
+                                      "train.threads=1024", "--out", "no", "--dry-run"}},
+                                    {folder.path(), {}});
+  CHECK(results[0].errors.find("error") == std::string::npos);
+  CHECK(results[0].exit_code == 0);
+  CHECK(fs::exists(moved / "blind_eval" / "blind_eval.json"));
+  CHECK_FALSE(fs::exists(folder.path() / "out" / "cdsp"));
+  if (cdsp::most_threads() < 1024) {
+    CHECK(results[1].exit_code == 2);
+    CHECK_THAT(results[1].errors, ContainsSubstring("train.threads: found 1024; allowed with"));
+  }
 }
 
 TEST_CASE("blind-eval of a run and of its weights agree", "[app]") {

@@ -36,6 +36,14 @@ TEST_CASE(
                 "Permission denied", kExitBadInput);
 }
 
+TEST_CASE("a disk that fails is no mistake in the input") {
+  check_failure(fs::filesystem_error("status", "runs/a", std::make_error_code(std::errc::io_error)),
+                "runs/a: Input/output error", kExitFailedAtWork);
+  check_failure(
+      fs::filesystem_error("rename", "runs/a", std::make_error_code(std::errc::no_space_on_device)),
+      "runs/a: No space left on device", kExitFailedAtWork);
+}
+
 TEST_CASE("memory that is not there is told as such, of the rest the first line") {
   check_failure(std::bad_alloc(), "out of memory", kExitFailedAtWork);
   check_failure(std::runtime_error("[enforce fail] DefaultCPUAllocator: can't allocate\nframe #0"),

@@ -175,5 +175,6 @@ TEST_CASE("an epoch's parts are all there", "[experiment]") {
     CHECK(result.logging_ms > 0);
     CHECK(result.evaluation_speed > 0);
     CHECK(result.overhead_percent > 0);
+    CHECK(result.overhead_percent < 100);
   }
 }

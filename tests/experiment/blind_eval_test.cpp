@@ -33,9 +33,15 @@ TEST_CASE("a run is judged by its newest weights, with or without the optimiser'
   CHECK(model_of_run(run).weights == last / "model.safetensors");
   fs::remove(last / "trainer.safetensors");
   CHECK(model_of_run(run).weights == last / "model.safetensors");
+  // Between two checkpoints the older one is all there is; beside a newer one it is of no use.
+  fs::copy(last, run / "checkpoints" / "previous");
   fs::remove(last / "model.safetensors");
   CHECK_THAT(message_of<InputError>([&] { model_of_run(run); }),
              ContainsSubstring("model.safetensors: is gone; the run had it"));
+  fs::remove_all(last);
+  CHECK(model_of_run(run).weights == run / "checkpoints" / "previous" / "model.safetensors");
+  fs::remove_all(run / "checkpoints");
+  CHECK_THAT(message_of<InputError>([&] { model_of_run(run); }), ContainsSubstring("is gone"));
   fs::remove(run / "run.json");
   CHECK_THAT(message_of<InputError>([&] { model_of_run(run); }),
              ContainsSubstring("run: holds no checkpoint yet"));

@@ -306,6 +306,17 @@ TEST_CASE("run.json keeps the sums of the files a run began from", "[experiment]
   });
   const auto sums = read_run_record(run)->input_files;
   CHECK(sums == input_fingerprints(config));
+  const std::string data = tiny_dataset().fingerprint;
+  CHECK_NOTHROW(inspect_run(run, config, data));
+  // Another run may have gone on writing where this one began from: no matter to its own way on.
+  write_file_atomically(*config.train.init_from, "other weights");
+  CHECK_THAT(message_of<InputError>([&] { inspect_run(run, config, data); }),
+             ContainsSubstring("another content of train.init_from"));
+  CHECK_NOTHROW(require_resumable(run, config, data));
+  Config other = config;
+  other.seed += 1;
+  CHECK_THAT(message_of<InputError>([&] { require_resumable(run, other, data); }),
+             ContainsSubstring("with seed: "));
   fs::remove(*config.train.init_from);
   CHECK(train(config, run, true) == RunEnd::kFinished);
   CHECK(read_run_record(run)->input_files == sums);

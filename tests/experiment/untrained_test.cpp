@@ -59,6 +59,14 @@ TEST_CASE("an untrained network is the one that training starts from", "[experim
     from_file.train.init_from = weights;
     CHECK(cached_untrained_networks(folder.path(), data, {{variant, from_file}}, go_on)[0]
               .informed_routing == expected[0].routing);
+    // Other weights in the file are another start.
+    write_safetensors(weights, weights_of(Network(
+                                   config_of(variant, 9),
+                                   {data.test.rows, data.test.cols, data.test.tasks()}, at::kCPU)));
+    const auto again =
+        cached_untrained_networks(folder.path(), data, {{variant, from_file}}, go_on);
+    CHECK_FALSE(again[0].informed_routing.empty());
+    CHECK(again[0].informed_routing != expected[0].routing);
     from_file.train.init_from = folder.path() / "gone.safetensors";
     CHECK(cached_untrained_networks(folder.path(), data, {{variant, from_file}}, go_on)[0]
               .informed_routing.empty());

@@ -72,7 +72,8 @@ class ExplorerArm {
   ExplorerArm(const Runs& runs, double conflict, FigureSet& figures)
       : runs_(runs), first_(*runs.front()), last_(epochs_of(first_).back()), figures_(figures) {
     for (const RunData* run : runs) {
-      numbers_["runs"].push_back({{"seed", run->seed}, {"epochs", epochs_of(*run)}});
+      numbers_["runs"].push_back(
+          {{"seed", std::to_string(run->seed)}, {"epochs", epochs_of(*run)}});
     }
     numbers_["panels"] = Json::array();
     add("Routing", &EpochTables::routing, {figures.routing_scale(), 2});

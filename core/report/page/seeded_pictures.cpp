@@ -46,7 +46,8 @@ Html SeededPictures::html() {
   begin_row();
   if (seeds_.size() < 2 || panels_.empty()) return rows_;
   Json numbers;
-  numbers["seeds"] = seeds_;
+  // As text: a script's numbers tell seeds apart up to 2^53 only.
+  for (const uint64_t seed : seeds_) numbers["seeds"].push_back(std::to_string(seed));
   for (const std::string& panel : panels_) numbers["panels"].push_back(Json::parse(panel));
   return fill(
       "seeded",

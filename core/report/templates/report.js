@@ -90,7 +90,7 @@
     const seed = form.elements.namedItem("seed");
     const pictures = root.querySelectorAll("svg");
     const show = (aloud) => {
-      const index = numbers.seeds.indexOf(Number(seed.value));
+      const index = numbers.seeds.indexOf(seed.value);
       const words = numbers.panels.map((panel, number) =>
         paint(pictures[number], panel, panel.values[index], `${panel.subtitle}, seed ${seed.value}`));
       form.elements.namedItem("shown").textContent = `${index + 1} of ${numbers.seeds.length} seeds`;
@@ -106,7 +106,7 @@
     const form = root.querySelector("form");
     const [arm, seed, epoch, shown] = ["arm", "seed", "epoch", "shown"].map((name) => form.elements.namedItem(name));
     const blocks = [...root.querySelectorAll("[data-arm]")];
-    const runIndex = () => numbers.arms[arm.value].runs.findIndex((run) => run.seed === Number(seed.value));
+    const runIndex = () => numbers.arms[arm.value].runs.findIndex((run) => run.seed === seed.value);
     const epochsOfRun = () => {
       const run = numbers.arms[arm.value].runs[runIndex()];
       return run ? run.epochs : [];
