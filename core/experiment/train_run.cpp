@@ -31,8 +31,7 @@ class Stopwatch {
 /// The checkpoint to go on from; none before the first. To begin again where there was one would
 /// throw away what the run has.
 std::optional<fs::path> checkpoint_to_continue(const fs::path& run) {
-  const auto checkpoint = find_checkpoint(run);
-  if (checkpoint) return checkpoint;
+  if (auto checkpoint = find_checkpoint(run)) return checkpoint;
   const auto record = read_run_record(run);
   if (!record || (!record->checkpoint_step && record->status != "finished")) return std::nullopt;
   throw InputError((run / "checkpoints" / "last").string() +

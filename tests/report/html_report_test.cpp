@@ -88,7 +88,7 @@ TEST_CASE("what the slider shows is what the files say", "[report]") {
   const auto numbers = json_after(html, kNumbers, html.find("data-explorer"));
   const auto& arm = numbers.at("arms").at("cdsp");
   REQUIRE(arm.at("runs").size() == 3);
-  CHECK(arm.at("runs")[2].at("seed") == 2);
+  CHECK(arm.at("runs")[2].at("seed") == "2");
   CHECK(arm.at("runs")[2].at("epochs") == nlohmann::json({1, 2, 3, 4}));
   CHECK(arm.at("panels").size() == 6);
   CHECK(numbers.at("arms").at("baseline").at("panels").size() == 2);
@@ -108,7 +108,7 @@ TEST_CASE("routing of every seed can be chosen, informed and withheld", "[report
   const auto data = page::read_report_data(folder.path());
   const std::string html = html_report(data).html;
   const auto numbers = json_after(html, kNumbers, html.find("Routing of every arm"));
-  CHECK(numbers.at("seeds") == nlohmann::json({0, 1, 2}));
+  CHECK(numbers.at("seeds") == nlohmann::json({"0", "1", "2"}));
   // CDSP and two more told and withheld; the blind baseline is never told.
   REQUIRE(numbers.at("panels").size() == 7);
   const auto& first = numbers.at("panels")[0];
