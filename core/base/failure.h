@@ -11,9 +11,10 @@ struct Failure {
   int exit_code;        // kExitBadInput or kExitFailedAtWork
 };
 
-/// Our own errors in their own words. A path that cannot be looked at is a mistake in the input,
-/// told as "PATH: REASON"; memory that is not there is told as such, whoever wanted it. Of all
-/// other exceptions the first line, for LibTorch adds a stack trace.
+/// Our own errors in their own words. A path that cannot be looked at is told as "PATH: REASON": a
+/// mistake in the input if naming another would help, a failure if the disk is at fault. Memory
+/// that is not there is told as such, whoever wanted it. Of all other exceptions the first line,
+/// for LibTorch adds a stack trace.
 Failure failure_of(const std::exception& error);
 
 }  // namespace cdsp

@@ -66,7 +66,7 @@ void require_possible_threads(int64_t threads) {
   throw InputError(
       "train.threads: found " + std::to_string(threads) + "; allowed with this process's cores (" +
       std::to_string(cores_of_this_process()) + "): 0 to " + std::to_string(most_threads()) +
-      "; --set train.threads=0 takes one a core, and no result depends on it");
+      "; --set train.threads=0 takes one a core, which changes results by rounding at most");
 }
 
 int64_t cuda_device_count() {

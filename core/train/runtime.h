@@ -21,9 +21,8 @@ int64_t cuda_device_count();
 int64_t cores_of_this_process();
 
 /// Four a core of this process, and 16 anywhere, so that most configs can move; never more than
-/// train.threads may be. More make no step
-/// quicker, and where a limit on processes or memory stands against them, OpenMP and OpenBLAS do
-/// not fail: they wait without end.
+/// train.threads may be. More make no step quicker, and where a limit on processes or memory stands
+/// against them, OpenMP and OpenBLAS do not fail: they wait without end.
 int64_t most_threads();
 
 /// Throws InputError if more are asked for than most_threads().
