@@ -108,10 +108,10 @@ void forward_image(const Shape& shape, const RouterPointers<T>& in, const T* col
     T* weight = to.weights + token * n;
     std::fill(weight, weight + n, T(0));
     for (int64_t slot = 0; slot < k; ++slot) weight[index[slot]] = chosen[t * k + slot];
-    if (to.probabilities != nullptr) {
-      loops.softmax(n, logits + t * row);
-      std::copy_n(logits + t * row, n, to.probabilities + token * n);
-    }
+  }
+  if (to.probabilities != nullptr) {
+    loops.softmax(shape.positions, n, logits, row, lanes,
+                  to.probabilities + image * shape.positions * n);
   }
 }
 

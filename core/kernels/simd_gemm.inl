@@ -3,8 +3,8 @@
 //
 // A block of C (kRows rows by kVectors vector registers) stays in registers while k runs; each step
 // loads one stretch of a row of B and multiplies it by one number of A per row. B is read where it
-// lies, in rows, and A through two strides, so that A may be transposed. Nothing is packed: on tiles
-// of this size OpenBLAS spent a third of its time on that (docs/performance.md).
+// lies, in rows, and A through two strides, so that A may be transposed. Nothing is packed: on
+// tiles of this size OpenBLAS spent a third of its time on that (docs/performance.md).
 
 namespace cdsp {
 namespace CDSP_SIMD {
@@ -16,35 +16,33 @@ struct Register {
 };
 
 template <typename T>
-struct GemmTile {
-  int64_t k, a_row, a_column, b_row, c_row, d_row;
-};
-
-template <typename T>
 inline const T* moved(const T* addend, int64_t numbers) {
   return addend == nullptr ? nullptr : addend + numbers;
 }
 
 template <typename T, int kBytes, int kRows, int kVectors>
-inline void gemm_block(const GemmTile<T>& tile, const T* __restrict a, const T* __restrict b,
+inline void gemm_block(const GemmShape& tile, const T* __restrict a, const T* __restrict b,
                        const T* addend, T* c) {
   using Vector = typename Register<T, kBytes>::type;
   constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
+  // A Vector may alias anything: what is not a local would be read again after each store.
+  const int64_t k = tile.k, a_row = tile.a_row, a_column = tile.a_column;
+  const int64_t b_row = tile.b_row, c_row = tile.c_row, d_row = tile.d_row;
   Vector sum[kRows][kVectors] = {};
-  for (int64_t p = 0; p < tile.k; ++p) {
+  for (int64_t p = 0; p < k; ++p) {
     Vector row[kVectors];
     for (int j = 0; j < kVectors; ++j)
-      row[j] = *reinterpret_cast<const Vector*>(b + p * tile.b_row + j * kLanes);
+      row[j] = *reinterpret_cast<const Vector*>(b + p * b_row + j * kLanes);
     for (int i = 0; i < kRows; ++i) {
-      const T factor = a[i * tile.a_row + p * tile.a_column];
+      const T factor = a[i * a_row + p * a_column];
       for (int j = 0; j < kVectors; ++j) sum[i][j] += factor * row[j];
     }
   }
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kVectors; ++j) {
-      auto* to = reinterpret_cast<Vector*>(c + i * tile.c_row + j * kLanes);
+      auto* to = reinterpret_cast<Vector*>(c + i * c_row + j * kLanes);
       if (addend != nullptr)
-        sum[i][j] += *reinterpret_cast<const Vector*>(addend + i * tile.d_row + j * kLanes);
+        sum[i][j] += *reinterpret_cast<const Vector*>(addend + i * d_row + j * kLanes);
       *to = sum[i][j];
     }
   }
@@ -52,7 +50,7 @@ inline void gemm_block(const GemmTile<T>& tile, const T* __restrict a, const T* 
 
 // All rows of one panel of columns: full blocks, then blocks of 4, 2 and 1 rows.
 template <typename T, int kBytes, int kRows, int kVectors>
-inline void gemm_rows(const GemmTile<T>& tile, int64_t m, const T* a, const T* b, const T* addend,
+inline void gemm_rows(const GemmShape& tile, int64_t m, const T* a, const T* b, const T* addend,
                       T* c) {
   int64_t i = 0;
   for (; i + kRows <= m; i += kRows) {
@@ -77,7 +75,7 @@ constexpr int gemm_block_rows(int vectors) {
 // Columns in panels of kVectors registers; what is left goes to narrower panels, then to shorter
 // vectors, at last to single numbers.
 template <typename T, int kBytes, int kVectors>
-inline void gemm_panels(const GemmTile<T>& tile, int64_t m, int64_t n, const T* a, const T* b,
+inline void gemm_panels(const GemmShape& tile, int64_t m, int64_t n, const T* a, const T* b,
                         const T* addend, T* c) {
   constexpr int64_t kWidth = kBytes / static_cast<int64_t>(sizeof(T)) * kVectors;
   int64_t j = 0;
@@ -94,9 +92,7 @@ inline void gemm_panels(const GemmTile<T>& tile, int64_t m, int64_t n, const T* 
 
 template <typename T>
 void gemm(const GemmShape& shape, const T* a, const T* b, const T* addend, T* c) {
-  const GemmTile<T> tile{shape.k,     shape.a_row, shape.a_column,
-                         shape.b_row, shape.c_row, shape.d_row};
-  gemm_panels<T, CDSP_SIMD_BYTES, CDSP_SIMD_REGISTERS >= 32 ? 4 : 2>(tile, shape.m, shape.n, a, b,
+  gemm_panels<T, CDSP_SIMD_BYTES, CDSP_SIMD_REGISTERS >= 32 ? 4 : 2>(shape, shape.m, shape.n, a, b,
                                                                      addend, c);
 }
 

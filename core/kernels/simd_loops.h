@@ -15,7 +15,8 @@ struct GemmShape {
   int64_t a_row, a_column, b_row, c_row, d_row;
 };
 
-/// Neighbouring queries (or tokens) that some loops take at once, each in a vector lane of its own.
+/// Neighbouring queries (or tokens, rows) that some loops take at once, each in a vector lane of
+/// its own.
 inline constexpr int64_t kQueryLanes = 16;
 
 /// One AdamW update, see flat_updates.h; scalars are in double and rounded to T once.
@@ -43,6 +44,9 @@ struct SimdLoops {
   /// hidden = SiLU(z); d_z, which holds the upstream gradient, becomes factor * upstream *
   /// SiLU'(z). Returns the sum of upstream * hidden.
   T (*scaled_silu_backward)(int64_t n, T factor, const T* z, T* hidden, T* d_z);
+  /// to [columns, rows] = from [rows, columns] transposed, rows of both that far apart.
+  void (*transpose)(int64_t rows, int64_t columns, const T* from, int64_t from_row, T* to,
+                    int64_t to_row);
   /// to[i] = from[index[i]], rows of d.
   void (*gather_rows)(int64_t rows, int64_t d, const int64_t* index, const T* from, T* to);
   /// out = a * b; out may be a
@@ -71,12 +75,14 @@ struct SimdLoops {
   /// Rotary turn of `heads` neighbouring heads of one token, in place: each adjacent pair by the
   /// (cos, sin) of `turns` [d_head / 2, 2]; sign -1 turns back (the gradient's way).
   void (*rotate)(int64_t heads, int64_t d_head, const T* turns, T sign, T* row);
-  /// Softmax of one row, in place.
-  void (*softmax)(int64_t n, T* row);
+  /// Softmax of every row: in [rows, n], in_row apart -> out [rows, n]. scratch: n * kQueryLanes
+  /// numbers.
+  void (*softmax)(int64_t rows, int64_t n, const T* in, int64_t in_row, T* scratch, T* out);
 
   /// Softmax over the keys of kQueryLanes queries, before the division by its sum. scores [keys,
   /// row]: query l, in column l, sees the keys up to first + l. They become exp(scale (score -
-  /// largest)), 0 where unseen; largest [lanes] and inverse [lanes], 1 / sum, are written.
+  /// largest)), 0 where unseen; largest [lanes] and inverse [lanes], 1 / sum, are written. A lane
+  /// that sees no key (first + l < 0) is padding: what is written there means nothing.
   void (*causal_softmax)(int64_t keys, int64_t first, int64_t row, T scale, T* scores, T* largest,
                          T* inverse);
   /// Given the scores once more and what causal_softmax wrote, scores becomes the probabilities p

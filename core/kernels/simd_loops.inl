@@ -16,6 +16,48 @@ inline T sigmoid(T z) {
   return T(1) / (T(1) + exponential(-z));
 }
 
+// Sums over rows, written out: a reduction by `omp simd` adds its lanes up one by one, through
+// memory, which takes longer than the row.
+
+template <typename Vector, typename T>
+inline Vector load(const T* from) {
+  return *reinterpret_cast<const Vector*>(from);
+}
+
+// What an array, given as a reference, is made of: registers, or numbers.
+template <typename Array>
+struct Element;
+template <typename Number, int kSize>
+struct Element<Number (&)[kSize]> {
+  typedef Number type;
+};
+
+// The sum of a register's numbers, halves added to halves.
+template <typename T, int kBytes>
+inline T lane_sum(const typename Register<T, kBytes>::type& lanes) {
+  if constexpr (kBytes == 2 * static_cast<int>(sizeof(T))) {
+    return lanes[0] + lanes[1];
+  } else {
+    using Half = typename Register<T, kBytes / 2>::type;
+    const auto* half = reinterpret_cast<const Half*>(&lanes);
+    return lane_sum<T, kBytes / 2>(half[0] + half[1]);
+  }
+}
+
+// totals[j] = the sum over i in [0, n) of the terms that add(i, sums) adds to sums[j], a register
+// of terms at a time, the last ones alone.
+template <int kSums, typename T, typename Add>
+inline void sum_terms(int64_t n, T* totals, const Add& add) {
+  using Vector = typename Register<T, CDSP_SIMD_BYTES>::type;
+  constexpr int64_t kLanes = CDSP_SIMD_BYTES / static_cast<int64_t>(sizeof(T));
+  Vector sums[kSums] = {};
+  T rest[kSums] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) add(i, sums);
+  for (; i < n; ++i) add(i, rest);
+  for (int j = 0; j < kSums; ++j) totals[j] = lane_sum<T, CDSP_SIMD_BYTES>(sums[j]) + rest[j];
+}
+
 template <typename T>
 void silu(int64_t n, const T* __restrict z, T* __restrict out) {
 #pragma omp simd
@@ -43,16 +85,58 @@ void silu_backward(int64_t n, const T* __restrict z, const T* __restrict upstrea
 template <typename T>
 T scaled_silu_backward(int64_t n, T factor, const T* __restrict z, T* __restrict hidden,
                        T* __restrict d_z) {
-  T inner = 0;
-#pragma omp simd reduction(+ : inner)
-  for (int64_t i = 0; i < n; ++i) {
-    const T s = sigmoid(z[i]);
-    const T value = z[i] * s;
-    hidden[i] = value;
-    inner += d_z[i] * value;
-    d_z[i] *= factor * (s + value * (T(1) - s));
+  constexpr int kLanes = CDSP_SIMD_BYTES / static_cast<int>(sizeof(T));
+  using Vector = typename Register<T, CDSP_SIMD_BYTES>::type;
+  alignas(CDSP_SIMD_BYTES) T inner[kLanes] = {};
+  for (int64_t begin = 0; begin < n; begin += kLanes) {
+    const int count = n - begin < kLanes ? static_cast<int>(n - begin) : kLanes;
+#pragma omp simd
+    for (int l = 0; l < count; ++l) {
+      const T number = z[begin + l], s = sigmoid(number), value = number * s;
+      hidden[begin + l] = value;
+      inner[l] += d_z[begin + l] * value;
+      d_z[begin + l] *= factor * (s + value * (T(1) - s));
+    }
   }
-  return inner;
+  return lane_sum<T, CDSP_SIMD_BYTES>(load<Vector>(inner));
+}
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define CDSP_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else  // GCC's own name for it; both count on through a's four numbers and b's
+#define CDSP_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (__typeof__(a < b)){i, j, k, l})
+#endif
+
+// Four rows of four numbers: neighbouring rows are interleaved, then the two results.
+template <typename T>
+inline void transpose_four(const T* from, int64_t from_row, T* to, int64_t to_row) {
+  using Four = typename Register<T, 4 * static_cast<int>(sizeof(T))>::type;
+  const auto row = [&](int i) -> const Four& {
+    return *reinterpret_cast<const Four*>(from + i * from_row);
+  };
+  const auto column = [&](int i) -> Four& { return *reinterpret_cast<Four*>(to + i * to_row); };
+  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four ab_left = CDSP_SHUFFLE(a, b, 0, 4, 1, 5), ab_right = CDSP_SHUFFLE(a, b, 2, 6, 3, 7);
+  const Four cd_left = CDSP_SHUFFLE(c, d, 0, 4, 1, 5), cd_right = CDSP_SHUFFLE(c, d, 2, 6, 3, 7);
+  column(0) = CDSP_SHUFFLE(ab_left, cd_left, 0, 1, 4, 5);
+  column(1) = CDSP_SHUFFLE(ab_left, cd_left, 2, 3, 6, 7);
+  column(2) = CDSP_SHUFFLE(ab_right, cd_right, 0, 1, 4, 5);
+  column(3) = CDSP_SHUFFLE(ab_right, cd_right, 2, 3, 6, 7);
+}
+#undef CDSP_SHUFFLE
+
+template <typename T>
+void transpose(int64_t rows, int64_t columns, const T* __restrict from, int64_t from_row,
+               T* __restrict to, int64_t to_row) {
+  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (int64_t c = 0; c < whole_columns; c += 4) {
+    for (int64_t r = 0; r < whole_rows; r += 4)
+      transpose_four(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
+  }
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t r = c < whole_columns ? whole_rows : 0; r < rows; ++r)
+      to[c * to_row + r] = from[r * from_row + c];
+  }
 }
 
 template <typename T>
@@ -115,10 +199,12 @@ void scale(int64_t n, T factor, const T* a, T* out) {
 
 template <typename T>
 T dot(int64_t n, const T* __restrict a, const T* __restrict b) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
+  T sum[1];
+  sum_terms<1>(n, sum, [&](int64_t i, auto& sums) {
+    using Vector = typename Element<decltype(sums)>::type;
+    sums[0] += load<Vector>(a + i) * load<Vector>(b + i);
+  });
+  return sum[0];
 }
 
 template <typename T>
@@ -134,14 +220,15 @@ template <typename T>
 void rms_norm_backward(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
                        const T* __restrict upstream, const T* addend, T* d_x,
                        T* __restrict d_weight) {
-  T square = 0, inner = 0;
-#pragma omp simd reduction(+ : square, inner)
-  for (int64_t i = 0; i < d; ++i) {
-    square += x[i] * x[i];
-    inner += upstream[i] * weight[i] * x[i];
-  }
-  const T r = T(1) / square_root(square / static_cast<T>(d) + epsilon);
-  const T pull = inner * r * r * r / static_cast<T>(d);
+  T sum[2];  // of squares; of the upstream gradient times the result
+  sum_terms<2>(d, sum, [&](int64_t i, auto& sums) {
+    using Vector = typename Element<decltype(sums)>::type;
+    const Vector number = load<Vector>(x + i);
+    sums[0] += number * number;
+    sums[1] += load<Vector>(upstream + i) * load<Vector>(weight + i) * number;
+  });
+  const T r = T(1) / square_root(sum[0] / static_cast<T>(d) + epsilon);
+  const T pull = sum[1] * r * r * r / static_cast<T>(d);
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
     const T slope = upstream[i] * weight[i] * r - x[i] * pull;
@@ -152,14 +239,16 @@ void rms_norm_backward(int64_t d, T epsilon, const T* __restrict x, const T* __r
 
 template <typename T>
 T layer_norm(int64_t n, T epsilon, const T* __restrict x, T* __restrict y) {
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += x[i];
-  const T mean = sum / static_cast<T>(n);
-  T square = 0;
-#pragma omp simd reduction(+ : square)
-  for (int64_t i = 0; i < n; ++i) square += (x[i] - mean) * (x[i] - mean);
-  const T r = T(1) / square_root(square / static_cast<T>(n) + epsilon);
+  T sum[1], square[1];
+  sum_terms<1>(n, sum, [&](int64_t i, auto& sums) {
+    sums[0] += load<typename Element<decltype(sums)>::type>(x + i);
+  });
+  const T mean = sum[0] / static_cast<T>(n);
+  sum_terms<1>(n, square, [&](int64_t i, auto& sums) {
+    const auto apart = load<typename Element<decltype(sums)>::type>(x + i) - mean;
+    sums[0] += apart * apart;
+  });
+  const T r = T(1) / square_root(square[0] / static_cast<T>(n) + epsilon);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * r;
   return r;
@@ -168,13 +257,14 @@ T layer_norm(int64_t n, T epsilon, const T* __restrict x, T* __restrict y) {
 template <typename T>
 void layer_norm_backward(int64_t n, T r, const T* __restrict y, const T* __restrict upstream,
                          T* __restrict d_x) {
-  T sum = 0, inner = 0;
-#pragma omp simd reduction(+ : sum, inner)
-  for (int64_t i = 0; i < n; ++i) {
-    sum += upstream[i];
-    inner += upstream[i] * y[i];
-  }
-  const T mean = sum / static_cast<T>(n), pull = inner / static_cast<T>(n);
+  T sum[2];  // of the upstream gradient; of it times the result
+  sum_terms<2>(n, sum, [&](int64_t i, auto& sums) {
+    using Vector = typename Element<decltype(sums)>::type;
+    const Vector slope = load<Vector>(upstream + i);
+    sums[0] += slope;
+    sums[1] += slope * load<Vector>(y + i);
+  });
+  const T mean = sum[0] / static_cast<T>(n), pull = sum[1] / static_cast<T>(n);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) d_x[i] += (upstream[i] - mean - y[i] * pull) * r;
 }
@@ -190,19 +280,6 @@ void rotate(int64_t heads, int64_t d_head, const T* __restrict turns, T sign, T*
       x[i + 1] = even * sine + odd * cosine;
     }
   }
-}
-
-template <typename T>
-void softmax(int64_t n, T* __restrict row) {
-  T largest = row[0];
-#pragma omp simd reduction(max : largest)
-  for (int64_t i = 0; i < n; ++i) largest = row[i] > largest ? row[i] : largest;
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) row[i] = exponential(row[i] - largest);
-  T sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) sum += row[i];
-  scale(n, T(1) / sum, row, row);
 }
 
 // One number a query, in as many registers as that takes. Sums and maxima over the keys then need
@@ -225,10 +302,51 @@ struct Lanes {
   }
 };
 
-// Puts `instead` [lanes] where a query does not see a key.
+// Up to kQueryLanes rows of n numbers -> columns [n, lanes]; lanes without a row repeat the first.
+template <typename T>
+inline void lay_in_lanes(int64_t rows, int64_t n, const T* from, int64_t from_row, T* columns) {
+  transpose(rows, n, from, from_row, columns, kQueryLanes);
+  for (int64_t e = 0; e < n; ++e) {
+    for (int64_t l = rows; l < kQueryLanes; ++l) columns[e * kQueryLanes + l] = from[e];
+  }
+}
+
+// A row a lane. A number that is none makes its whole row none.
+template <typename T>
+void softmax(int64_t rows, int64_t n, const T* in, int64_t in_row, T* columns, T* out) {
+  for (int64_t begin = 0; begin < rows; begin += kQueryLanes) {
+    const int64_t count = rows - begin < kQueryLanes ? rows - begin : kQueryLanes;
+    lay_in_lanes(count, n, in + begin * in_row, in_row, columns);
+    Lanes<T> most = Lanes<T>::load(columns), sum = {};
+    for (int64_t e = 1; e < n; ++e) {
+      const Lanes<T> score = Lanes<T>::load(columns + e * kQueryLanes);
+      for (int j = 0; j < Lanes<T>::kVectors; ++j)
+        most.vector[j] = score.vector[j] > most.vector[j] ? score.vector[j] : most.vector[j];
+    }
+    T largest[kQueryLanes];
+    most.store(largest);
+    for (int64_t e = 0; e < n; ++e) {
+      T* __restrict at = columns + e * kQueryLanes;
+#pragma omp simd
+      for (int l = 0; l < static_cast<int>(kQueryLanes); ++l)
+        at[l] = exponential(at[l] - largest[l]);
+      const Lanes<T> share = Lanes<T>::load(at);
+      for (int j = 0; j < Lanes<T>::kVectors; ++j) sum.vector[j] += share.vector[j];
+    }
+    for (int j = 0; j < Lanes<T>::kVectors; ++j) sum.vector[j] = T(1) / sum.vector[j];
+    for (int64_t e = 0; e < n; ++e) {
+      Lanes<T> share = Lanes<T>::load(columns + e * kQueryLanes);
+      for (int j = 0; j < Lanes<T>::kVectors; ++j) share.vector[j] *= sum.vector[j];
+      share.store(columns + e * kQueryLanes);
+    }
+    transpose(n, count, static_cast<const T*>(columns), kQueryLanes, out + begin * n, n);
+  }
+}
+
+// Puts `instead` [lanes] where a query does not see a key; the first key counts as seen by all.
 template <typename T>
 inline void hide_unseen(int64_t keys, int64_t first, int64_t row, const T* instead, T* scores) {
-  for (int64_t key = first + 1; key < keys; ++key) {
+  for (int64_t key = first < 0 ? 1 : first + 1; key < keys; ++key) {
     T* at = scores + key * row;
     const int seen_from = static_cast<int>(key - first);
 #pragma omp simd
@@ -338,10 +456,7 @@ void top_k(int64_t tokens, int64_t n, int64_t k, const T* logits, int64_t row, T
   T* __restrict weights = scratch + n * kLanes;  // [k, lanes]
   for (int64_t begin = 0; begin < tokens; begin += kLanes) {
     const int count = tokens - begin < kLanes ? static_cast<int>(tokens - begin) : kLanes;
-    for (int l = 0; l < kLanes; ++l) {
-      const T* from = logits + (begin + (l < count ? l : 0)) * row;
-      for (int64_t e = 0; e < n; ++e) columns[e * kLanes + l] = from[e];
-    }
+    lay_in_lanes(count, n, logits + begin * row, row, columns);
     T is_odd[kLanes] = {}, sum[kLanes] = {};
     for (int64_t e = 0; e < n; ++e) {
 #pragma omp simd
@@ -420,6 +535,7 @@ const SimdLoops<T>& table(const char* name) {
                                      gated_silu<T>,
                                      silu_backward<T>,
                                      scaled_silu_backward<T>,
+                                     transpose<T>,
                                      gather_rows<T>,
                                      multiply<T>,
                                      sum_rows<T>,

@@ -64,9 +64,7 @@ void tile_gemm(int64_t m, int64_t n, int64_t k, const LeftFactor<T>& a, const T*
 template <typename T>
 void transpose(int64_t rows, int64_t columns, const T* from, int64_t from_row, T* to,
                int64_t to_row) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) to[c * to_row + r] = from[r * from_row + c];
-  }
+  simd_loops<T>().transpose(rows, columns, from, from_row, to, to_row);
 }
 
 /// Row lengths of tiles that the kernels lay out themselves: whole vector registers of 64 bytes.

@@ -1,6 +1,7 @@
 #include "train/runtime.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <thread>
 
@@ -12,6 +13,7 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,11 +26,31 @@ namespace {
 
 constexpr int64_t kThreadsOnAnyMachine = 16, kThreadsOfCore = 4;
 
+/// Bytes from which on memory does not come from the heap.
+constexpr int kAlwaysMapped = 1 << 30;
+
 /// OMP_NUM_THREADS, or `most` where it is not set, no number, or more.
 int64_t threads_of_environment(int64_t most) {
   const char* text = std::getenv("OMP_NUM_THREADS");
   const int64_t asked = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
   return asked > 0 ? std::min(asked, most) : most;
+}
+
+/// A step's tensors take some 100 MB: more pages of 4 KiB than a processor remembers the places of.
+/// What is taken and given back here stays the top of the heap, where every larger tensor comes
+/// from; until one does, it is an address range without memory.
+void advise_huge_pages() {
+#if defined(MADV_HUGEPAGE) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  constexpr uintptr_t kPage = uintptr_t(2) << 20;
+  constexpr size_t kBytes = kAlwaysMapped - kPage;
+  void* heap = std::malloc(kBytes);
+  if (heap == nullptr) return;  // a limit on memory: the step works without
+  const auto address = reinterpret_cast<uintptr_t>(heap);
+  const uintptr_t begin = (address + kPage - 1) / kPage * kPage;
+  const uintptr_t end = (address + kBytes) / kPage * kPage;
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // refused, no harm is done
+  std::free(heap);
+#endif
 }
 
 std::string cpu_instructions() {
@@ -100,12 +122,12 @@ int64_t use_threads(int64_t threads) {
 
 void keep_freed_memory() {
 #ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, kAlwaysMapped);
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
+  advise_huge_pages();
 #endif
 }
-
 void restart_with_fast_blas(char** argv) {
 #if defined(__x86_64__)
   const auto core_name = find_symbol<char* (*)()>("openblas_get_corename");

@@ -2,6 +2,7 @@
 // whole registers divide and that they do not.
 #include "kernels/simd_loops.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -170,16 +171,50 @@ TEST_CASE("every instruction set turns heads, and back") {
   }
 }
 
-TEST_CASE("every instruction set's softmax over a row, large numbers too") {
+TEST_CASE("every instruction set's softmax over rows, large numbers too") {
   Draw draw(5);
   for (const int64_t n : kLengths) {
-    const at::Tensor logits = draw.normal({n}) * 300.0;
+    const int64_t rows = draw.between(1, 40);
+    const at::Tensor drawn = draw.normal({rows, n}) * 300.0;
     for_all_loops([&](const auto& loops, double tolerance) {
-      INFO(n << " logits");
-      const at::Tensor row = as(loops, logits);
-      const at::Tensor expected = at::softmax(row.to(at::kDouble), 0);
-      loops.softmax(n, data(loops, row));
-      CHECK(relative_error(row, expected) < tolerance);
+      INFO(rows << " rows of " << n << " logits");
+      // Rows longer than their logits, as a padded product leaves them.
+      const at::Tensor table = as(loops, at::full({rows, n + 3}, 1e9, at::kDouble));
+      const at::Tensor logits = table.narrow(1, 0, n);
+      logits.copy_(drawn);
+      const at::Tensor expected = at::softmax(logits.to(at::kDouble), 1);
+      const at::Tensor scratch = as(loops, at::zeros({n * kQueryLanes}));
+      const at::Tensor out = as(loops, at::zeros({rows, n}));
+      const auto run = [&] {
+        loops.softmax(rows, n, data(loops, table), n + 3, data(loops, scratch), data(loops, out));
+      };
+      run();
+      CHECK(relative_error(out, expected) < tolerance);
+      // No number shows in its own row, wherever it stands, and in no other.
+      for (const int64_t bad : {int64_t{0}, n / 2, n - 1}) {
+        logits.copy_(drawn);
+        logits[rows - 1][bad] = std::nan("");
+        run();
+        CHECK(at::isnan(out[rows - 1]).all().template item<bool>());
+        CHECK_FALSE(at::isnan(out.narrow(0, 0, rows - 1)).any().template item<bool>());
+      }
+    });
+  }
+}
+
+TEST_CASE("every instruction set transposes tiles of any size and leaves the rest alone") {
+  Draw draw(11);
+  for (int i = 0; i < 30; ++i) {
+    const int64_t rows = draw.between(1, 21), columns = draw.between(1, 21);
+    const at::Tensor from = draw.normal({rows, columns + 2});
+    for_all_loops([&](const auto& loops, double) {
+      INFO(rows << " rows, " << columns << " columns");
+      const at::Tensor table = as(loops, from);
+      const at::Tensor to = as(loops, at::full({columns + 1, rows + 3}, 7.0, at::kDouble));
+      const at::Tensor expected = to.clone();
+      expected.narrow(0, 0, columns).narrow(1, 0, rows).copy_(table.narrow(1, 0, columns).t());
+      loops.transpose(rows, columns, data(loops, table), columns + 2, data(loops, to), rows + 3);
+      CHECK(at::equal(to, expected));
     });
   }
 }
@@ -188,7 +223,12 @@ TEST_CASE("every instruction set's causal softmax, a query a lane, forward and b
   Draw draw(6);
   constexpr double kScale = 0.25;
   for (const auto& [keys, first] : std::vector<std::pair<int64_t, int64_t>>{
-           {1, 0}, {3, 0}, {16, 0}, {17, 16}, {32, 16}, {40, 32}, {48, 32}}) {
+           {1, 0}, {3, 0}, {16, 0}, {17, 16}, {32, 16}, {40, 32}, {48, 32}, {1, -15}, {5, -11}}) {
+    // Lanes before the first query are padding: what they become is nobody's concern.
+    const int64_t padding = std::max<int64_t>(0, -first), lanes = kQueryLanes - padding;
+    const auto of_queries = [&](const at::Tensor& table) {
+      return table.narrow(1, padding, lanes);
+    };
     for (const double size : {1.0, 1e5}) {
       const at::Tensor drawn = draw.normal({keys, kQueryLanes}) * size;
       const at::Tensor e = draw.normal({keys, kQueryLanes});
@@ -205,13 +245,17 @@ TEST_CASE("every instruction set's causal softmax, a query a lane, forward and b
         const at::Tensor exact =
             (scores.to(at::kDouble) * kScale)
                 .masked_fill(is_unseen, -std::numeric_limits<double>::infinity());
-        const at::Tensor p = at::softmax(exact, 0);
-        const at::Tensor d_exact = kScale * p * (e - (p * e).sum(0));
+        const at::Tensor p = of_queries(at::softmax(exact, 0)), up = of_queries(e);
+        const at::Tensor d_exact = kScale * p * (up - (p * up).sum(0));
+        const auto is_zero_where_unseen = [&](const at::Tensor& found) {
+          const at::Tensor unseen = found.masked_select(of_queries(is_unseen));
+          return unseen.abs().sum().template item<double>() == 0;
+        };
         const at::Tensor largest = as(loops, at::zeros({kQueryLanes})), inverse = largest.clone();
         loops.causal_softmax(keys, first, row, kScale, data(loops, table), data(loops, largest),
                              data(loops, inverse));
-        CHECK(relative_error(scores * inverse, p) < tolerance);
-        CHECK(scores.masked_select(is_unseen).abs().sum().template item<double>() == 0);
+        CHECK(relative_error(of_queries(scores * inverse), p) < tolerance);
+        CHECK(is_zero_where_unseen(of_queries(scores)));
         CHECK(
             at::equal(table.narrow(1, kQueryLanes, 8), at::full_like(table, 7.0).narrow(1, 0, 8)));
         scores.copy_(drawn);
@@ -219,14 +263,10 @@ TEST_CASE("every instruction set's causal softmax, a query a lane, forward and b
         d.narrow(1, 0, kQueryLanes).copy_(e);
         loops.causal_softmax_backward(keys, first, row, kScale, data(loops, largest),
                                       data(loops, inverse), data(loops, table), data(loops, d));
-        CHECK(relative_error(scores, p) < tolerance);
-        CHECK((d.narrow(1, 0, kQueryLanes).to(at::kDouble) - d_exact).abs().max().item<double>() <
-              5 * tolerance);
-        CHECK(d.narrow(1, 0, kQueryLanes)
-                  .masked_select(is_unseen)
-                  .abs()
-                  .sum()
-                  .template item<double>() == 0);
+        CHECK(relative_error(of_queries(scores), p) < tolerance);
+        const at::Tensor slopes = of_queries(d.narrow(1, 0, kQueryLanes));
+        CHECK((slopes.to(at::kDouble) - d_exact).abs().max().item<double>() < 5 * tolerance);
+        CHECK(is_zero_where_unseen(slopes));
       });
     }
   }
