@@ -28,12 +28,13 @@ RoutingSums routing_sums_cpu(const Routing& routing, const Routing& first,
          *agreements = sums.agreements.data_ptr<double>();
   const int64_t *task_of_image = image_tasks.data_ptr<int64_t>(),
                 *mine = chosen.data_ptr<int64_t>(), *theirs = other.data_ptr<int64_t>();
+  const bool is_itself = mine == theirs;  // the first protocol beside the first
   for (int64_t token = 0; token < tokens; ++token, mine += k, theirs += k) {
     const int64_t task = task_of_image[token / positions];
-    int64_t shared = 0;
+    int64_t shared = is_itself ? k : 0;
     for (int64_t slot = 0; slot < k; ++slot) {
       selections[task * experts + mine[slot]] += 1.0;
-      shared += std::find(theirs, theirs + k, mine[slot]) != theirs + k;
+      if (!is_itself) shared += std::find(theirs, theirs + k, mine[slot]) != theirs + k;
     }
     if (shared == k) agreements[2 * task] += 1.0;
     agreements[2 * task + 1] += static_cast<double>(shared) / static_cast<double>(2 * k - shared);

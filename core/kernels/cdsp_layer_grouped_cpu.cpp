@@ -73,19 +73,25 @@ struct Inputs {
   const T *wide, *tall;  // as pack() makes them
 };
 
+/// A tile of tokens on its way through one expert.
+template <typename T>
+struct Tile {
+  T *x, *z, *hidden;  // [tile, d], [tile, row] twice
+};
+
 /// z [pairs, row] where it is to be kept, else null; outputs [pairs, d] and their strengths c
 /// [pairs]. All in the order of `tokens`.
 template <typename T>
 void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens& tokens,
-                     const TokenStretch& stretch, T* kept_z, T* outputs, T* strengths) {
+                     const TokenStretch& stretch, const Tile<T>& tile, T* kept_z, T* outputs,
+                     T* strengths) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
-  const auto [x, own_z, hidden] =
-      thread_scratch<T>(kTileTokens * d, kTileTokens * row, kTileTokens * row);
+  T *x = tile.x, *hidden = tile.hidden;
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
     const int64_t rows = std::min(kTileTokens, stretch.end - begin);
-    T* z = kept_z == nullptr ? own_z : kept_z + begin * row;
+    T* z = kept_z == nullptr ? tile.z : kept_z + begin * row;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
     tile_gemm(rows, row, d, plain<T>(x, d), in.wide + expert * shape.packed(), row, Into::kSet, z,
               row);
@@ -95,6 +101,25 @@ void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens
     for (int64_t i = begin; i < begin + rows; ++i)
       strengths[i] = in.router[tokens.token(i) * shape.experts + expert] * in.gate[expert];
   }
+}
+
+/// y of the tokens from `begin` on, `count` of them, for which nothing is kept: what their experts
+/// give stays in the cache.
+template <typename T>
+void forward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indices, int64_t begin,
+                   int64_t count, const T* residual, T* y) {
+  const int64_t d = shape.d, k = shape.top_k, at = begin * d;
+  const ExpertTokens tokens(indices + begin * k, count, k, shape.experts, count * k);
+  const auto [x, z, hidden, outputs, strengths] = thread_scratch<T>(
+      kTileTokens * d, kTileTokens * shape.row, kTileTokens * shape.row, count * k * d, count * k);
+  Inputs<T> of_block = in;
+  of_block.x += at;
+  of_block.router += begin * shape.experts;
+  const Tile<T> tile{x, z, hidden};
+  for (const TokenStretch& stretch : tokens.stretches)
+    forward_stretch<T>(shape, of_block, tokens, stretch, tile, nullptr, outputs, strengths);
+  sum_pairs_of<T>(tokens, 0, count, k, d, outputs, strengths,
+                  residual == nullptr ? nullptr : residual + at, y + at);
 }
 
 /// Where one stretch's backward pass writes.
@@ -184,26 +209,38 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
                      indices = indices_in.contiguous();
+    const int64_t* index = indices.data_ptr<int64_t>();
     at::Tensor y = at::empty_like(x), z;
-    const ExpertTokens tokens(indices.data_ptr<int64_t>(), x.size(0), indices.size(1), mask.size(0),
-                              kStretchTokens);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const Shape shape = shape_of<scalar_t>(x, indices, mask);
       const at::Tensor packed = at::empty({2, shape.experts, shape.packed()}, x.options());
-      const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
-                       strengths = at::empty({shape.pairs()}, x.options());
-      if (keep) z = at::empty({shape.pairs(), shape.row}, x.options());
       scalar_t *wide = pointer(packed), *tall = wide + shape.experts * shape.packed();
       pack(shape, static_cast<const scalar_t*>(pointer(u)),
            static_cast<const scalar_t*>(pointer(v)), wide, tall);
       const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
+      const scalar_t* base = pointer_or_null<scalar_t>(residual);
+      if (!keep) {
+        for_each_piece(pieces_of(shape.tokens, kBlockTokens), [&](int64_t piece) {
+          const int64_t begin = piece * kBlockTokens;
+          forward_block<scalar_t>(shape, in, index, begin,
+                                  std::min(kBlockTokens, shape.tokens - begin), base, pointer(y));
+        });
+        return;
+      }
+      const ExpertTokens tokens(index, shape.tokens, shape.top_k, shape.experts, kStretchTokens);
+      const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
+                       strengths = at::empty({shape.pairs()}, x.options());
+      z = at::empty({shape.pairs(), shape.row}, x.options());
       for_each_piece(static_cast<int64_t>(tokens.stretches.size()), [&](int64_t i) {
-        forward_stretch(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
-                        keep ? pointer(z) : nullptr, pointer(outputs), pointer(strengths));
+        const auto [inputs, hidden] =
+            thread_scratch<scalar_t>(kTileTokens * shape.d, kTileTokens * shape.row);
+        forward_stretch<scalar_t>(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
+                                  {inputs, nullptr, hidden}, pointer(z), pointer(outputs),
+                                  pointer(strengths));
       });
       sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, shape.d, pointer(outputs),
-                          pointer(strengths), pointer_or_null<scalar_t>(residual), pointer(y));
+                          pointer(strengths), base, pointer(y));
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
     keep_sink(*context, sink);

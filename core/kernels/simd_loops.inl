@@ -19,9 +19,13 @@ inline T sigmoid(T z) {
 // Sums over rows, written out: a reduction by `omp simd` adds its lanes up one by one, through
 // memory, which takes longer than the row.
 
+// From any address. A copy, for a template's argument forgets how a type is aligned (clang), and
+// reading through a pointer to it would then fail.
 template <typename Vector, typename T>
 inline Vector load(const T* from) {
-  return *reinterpret_cast<const Vector*>(from);
+  Vector vector;
+  __builtin_memcpy(&vector, from, sizeof vector);
+  return vector;
 }
 
 // What an array, given as a reference, is made of: registers, or numbers.
@@ -48,7 +52,7 @@ inline T lane_sum(const typename Register<T, kBytes>::type& lanes) {
 // of terms at a time, the last ones alone.
 template <int kSums, typename T, typename Add>
 inline void sum_terms(int64_t n, T* totals, const Add& add) {
-  using Vector = typename Register<T, CDSP_SIMD_BYTES>::type;
+  typedef T Vector __attribute__((vector_size(CDSP_SIMD_BYTES)));
   constexpr int64_t kLanes = CDSP_SIMD_BYTES / static_cast<int64_t>(sizeof(T));
   Vector sums[kSums] = {};
   T rest[kSums] = {};
@@ -104,24 +108,24 @@ T scaled_silu_backward(int64_t n, T factor, const T* __restrict z, T* __restrict
 #if defined(__clang__) || __GNUC__ >= 12
 #define CDSP_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #else  // GCC's own name for it; both count on through a's four numbers and b's
-#define CDSP_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (__typeof__(a < b)){i, j, k, l})
+#define CDSP_SHUFFLE(a, b, i, j, k, l) \
+  __builtin_shuffle(a, b, __extension__(__typeof__(a < b)){i, j, k, l})
 #endif
 
 // Four rows of four numbers: neighbouring rows are interleaved, then the two results.
 template <typename T>
 inline void transpose_four(const T* from, int64_t from_row, T* to, int64_t to_row) {
   using Four = typename Register<T, 4 * static_cast<int>(sizeof(T))>::type;
-  const auto row = [&](int i) -> const Four& {
-    return *reinterpret_cast<const Four*>(from + i * from_row);
-  };
-  const auto column = [&](int i) -> Four& { return *reinterpret_cast<Four*>(to + i * to_row); };
-  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four a = *reinterpret_cast<const Four*>(from);
+  const Four b = *reinterpret_cast<const Four*>(from + from_row);
+  const Four c = *reinterpret_cast<const Four*>(from + 2 * from_row);
+  const Four d = *reinterpret_cast<const Four*>(from + 3 * from_row);
   const Four ab_left = CDSP_SHUFFLE(a, b, 0, 4, 1, 5), ab_right = CDSP_SHUFFLE(a, b, 2, 6, 3, 7);
   const Four cd_left = CDSP_SHUFFLE(c, d, 0, 4, 1, 5), cd_right = CDSP_SHUFFLE(c, d, 2, 6, 3, 7);
-  column(0) = CDSP_SHUFFLE(ab_left, cd_left, 0, 1, 4, 5);
-  column(1) = CDSP_SHUFFLE(ab_left, cd_left, 2, 3, 6, 7);
-  column(2) = CDSP_SHUFFLE(ab_right, cd_right, 0, 1, 4, 5);
-  column(3) = CDSP_SHUFFLE(ab_right, cd_right, 2, 3, 6, 7);
+  *reinterpret_cast<Four*>(to) = CDSP_SHUFFLE(ab_left, cd_left, 0, 1, 4, 5);
+  *reinterpret_cast<Four*>(to + to_row) = CDSP_SHUFFLE(ab_left, cd_left, 2, 3, 6, 7);
+  *reinterpret_cast<Four*>(to + 2 * to_row) = CDSP_SHUFFLE(ab_right, cd_right, 0, 1, 4, 5);
+  *reinterpret_cast<Four*>(to + 3 * to_row) = CDSP_SHUFFLE(ab_right, cd_right, 2, 3, 6, 7);
 }
 #undef CDSP_SHUFFLE
 
@@ -311,7 +315,7 @@ inline void lay_in_lanes(int64_t rows, int64_t n, const T* from, int64_t from_ro
   }
 }
 
-// A row a lane. A number that is none makes its whole row none.
+// A row a lane. A logit that is no number makes its whole row so.
 template <typename T>
 void softmax(int64_t rows, int64_t n, const T* in, int64_t in_row, T* columns, T* out) {
   for (int64_t begin = 0; begin < rows; begin += kQueryLanes) {
@@ -343,7 +347,8 @@ void softmax(int64_t rows, int64_t n, const T* in, int64_t in_row, T* columns, T
   }
 }
 
-// Puts `instead` [lanes] where a query does not see a key; the first key counts as seen by all.
+// Puts `instead` [lanes] where a query does not see a key. The first key counts as seen by all, be
+// they padding in front of the first query: such lanes hold numbers that nobody reads.
 template <typename T>
 inline void hide_unseen(int64_t keys, int64_t first, int64_t row, const T* instead, T* scores) {
   for (int64_t key = first < 0 ? 1 : first + 1; key < keys; ++key) {

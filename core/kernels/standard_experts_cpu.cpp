@@ -37,18 +37,24 @@ struct Weights {
   const T *b1, *b2, *router;
 };
 
+/// A tile of tokens on its way through one expert.
+template <typename T>
+struct Tile {
+  T *inputs, *z, *hidden;  // [tile, d], [tile, f] twice
+};
+
 /// z [pairs, f] where it is to be kept, else null; outputs [pairs, d] and their router weights
 /// [pairs]. All in the order of `tokens`.
 template <typename T>
 void forward_stretch(const Shape& shape, const Weights<T>& weights, const ExpertTokens& tokens,
-                     const TokenStretch& stretch, const T* x, T* kept_z, T* outputs, T* strengths) {
+                     const TokenStretch& stretch, const T* x, const Tile<T>& tile, T* kept_z,
+                     T* outputs, T* strengths) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, f = shape.hidden, expert = stretch.expert;
-  const auto [inputs, own_z, hidden] =
-      thread_scratch<T>(kTileTokens * d, kTileTokens * f, kTileTokens * f);
+  T *inputs = tile.inputs, *hidden = tile.hidden;
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
     const int64_t rows = std::min(kTileTokens, stretch.end - begin);
-    T *z = kept_z == nullptr ? own_z : kept_z + begin * f, *out = outputs + begin * d;
+    T *z = kept_z == nullptr ? tile.z : kept_z + begin * f, *out = outputs + begin * d;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), x, inputs);
     for (int64_t i = begin; i < begin + rows; ++i)
       strengths[i] = weights.router[tokens.token(i) * shape.experts + expert];
@@ -58,6 +64,21 @@ void forward_stretch(const Shape& shape, const Weights<T>& weights, const Expert
     tile_gemm(rows, d, f, plain<T>(hidden, f), weights.w2 + expert * f * d, d,
               same_row(weights.b2 + expert * d), out, d);
   }
+}
+
+/// y of a block of tokens, for which nothing is kept: what their experts give stays in the cache.
+template <typename T>
+void forward_block(const Shape& shape, const Weights<T>& weights, const int64_t* indices,
+                   const T* x, const T* residual, T* y) {
+  const ExpertTokens tokens(indices, shape.tokens, shape.top_k, shape.experts, shape.pairs());
+  const auto [inputs, z, hidden, outputs, strengths] =
+      thread_scratch<T>(kTileTokens * shape.d, kTileTokens * shape.hidden,
+                        kTileTokens * shape.hidden, shape.pairs() * shape.d, shape.pairs());
+  const Tile<T> tile{inputs, z, hidden};
+  for (const TokenStretch& stretch : tokens.stretches) {
+    forward_stretch<T>(shape, weights, tokens, stretch, x, tile, nullptr, outputs, strengths);
+  }
+  sum_pairs_of<T>(tokens, 0, shape.tokens, shape.top_k, shape.d, outputs, strengths, residual, y);
 }
 
 /// Input gradients per pair in the order of `tokens`, router gradients, and this stretch's share of
@@ -107,25 +128,40 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
     const at::Tensor x = x_in.contiguous(), router = router_in.contiguous(),
                      indices = indices_in.contiguous();
     const Shape shape{x.size(0), x.size(1), w1.size(1), w1.size(0), indices.size(1)};
-    const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
-                              kStretchTokens);
+    const int64_t* index = indices.data_ptr<int64_t>();
     const at::Tensor w1_columns = w1.transpose(1, 2).contiguous(),
                      w2_columns = w2.transpose(1, 2).contiguous();
-    const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
-                     strengths = at::empty({shape.pairs()}, x.options());
     at::Tensor y = at::empty_like(x), z;
-    if (keep) z = at::empty({shape.pairs(), shape.hidden}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const Weights<scalar_t> weights{pointer(w1_columns), pointer(w2_columns), pointer(b1),
                                       pointer(b2), pointer(router)};
+      const scalar_t* base = pointer_or_null<scalar_t>(residual);
+      if (!keep) {
+        for_each_piece(pieces_of(shape.tokens, kBlockTokens), [&](int64_t piece) {
+          const int64_t begin = piece * kBlockTokens, at = begin * shape.d;
+          Shape block = shape;
+          block.tokens = std::min(kBlockTokens, shape.tokens - begin);
+          Weights<scalar_t> of_block = weights;
+          of_block.router += begin * shape.experts;
+          forward_block<scalar_t>(block, of_block, index + begin * shape.top_k, pointer(x) + at,
+                                  base == nullptr ? nullptr : base + at, pointer(y) + at);
+        });
+        return;
+      }
+      const ExpertTokens tokens(index, shape.tokens, shape.top_k, shape.experts, kStretchTokens);
+      const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
+                       strengths = at::empty({shape.pairs()}, x.options());
+      z = at::empty({shape.pairs(), shape.hidden}, x.options());
       for_each_piece(static_cast<int64_t>(tokens.stretches.size()), [&](int64_t i) {
+        const auto [inputs, hidden] =
+            thread_scratch<scalar_t>(kTileTokens * shape.d, kTileTokens * shape.hidden);
         forward_stretch<scalar_t>(shape, weights, tokens, tokens.stretches[static_cast<size_t>(i)],
-                                  pointer(x), keep ? pointer(z) : nullptr, pointer(outputs),
-                                  pointer(strengths));
+                                  pointer(x), {inputs, nullptr, hidden}, pointer(z),
+                                  pointer(outputs), pointer(strengths));
       });
       sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, shape.d, pointer(outputs),
-                          pointer(strengths), pointer_or_null<scalar_t>(residual), pointer(y));
+                          pointer(strengths), base, pointer(y));
     });
     context->save_for_backward({x, router, indices, w1, b1, w2, b2, z});
     return y;

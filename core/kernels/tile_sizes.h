@@ -9,6 +9,10 @@ namespace cdsp {
 /// Tokens that a tile of the fused CPU kernels holds: its matrices fit the L1 and L2 caches.
 inline constexpr int64_t kTileTokens = 64;
 
+/// Tokens that go through all their experts together where nothing is kept for a backward pass:
+/// their inputs and outputs fit the L2 cache.
+inline constexpr int64_t kBlockTokens = 384;
+
 /// Tokens of one expert that share one sum of its weights' gradients. Fixed, so that the sums do
 /// not depend on the number of threads.
 inline constexpr int64_t kStretchTokens = 512;

@@ -26,8 +26,8 @@ namespace {
 
 constexpr int64_t kThreadsOnAnyMachine = 16, kThreadsOfCore = 4;
 
-/// Bytes from which on memory does not come from the heap.
-constexpr int kAlwaysMapped = 1 << 30;
+/// Bytes by which the heap grows at least.
+constexpr int kHeapGrowth = 64 << 20;
 
 /// OMP_NUM_THREADS, or `most` where it is not set, no number, or more.
 int64_t threads_of_environment(int64_t most) {
@@ -36,22 +36,43 @@ int64_t threads_of_environment(int64_t most) {
   return asked > 0 ? std::min(asked, most) : most;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CDSP_OWN_HEAP 0
+#elif defined(__has_feature)
+#define CDSP_OWN_HEAP !(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define CDSP_OWN_HEAP 1
+#endif
+
+#if defined(__GLIBC__) && defined(MADV_HUGEPAGE) && CDSP_OWN_HEAP
+/// Whether the system would give that much. Asked of mmap, for malloc answers a refusal by leaving
+/// the heap for good, and what it turns to takes no large blocks.
+bool can_reserve(size_t bytes) {
+  void* range = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (range == MAP_FAILED) return false;
+  munmap(range, bytes);
+  return true;
+}
+
 /// A step's tensors take some 100 MB: more pages of 4 KiB than a processor remembers the places of.
 /// What is taken and given back here stays the top of the heap, where every larger tensor comes
 /// from; until one does, it is an address range without memory.
 void advise_huge_pages() {
-#if defined(MADV_HUGEPAGE) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  constexpr uintptr_t kPage = uintptr_t(2) << 20;
-  constexpr size_t kBytes = kAlwaysMapped - kPage;
-  void* heap = std::malloc(kBytes);
-  if (heap == nullptr) return;  // a limit on memory: the step works without
+  constexpr size_t kReserved = size_t(512) << 20;
+  constexpr uintptr_t kHugePage = uintptr_t(2) << 20;
+  // Elsewhere huge pages are of other sizes, up to 512 MiB.
+  if (sysconf(_SC_PAGESIZE) != 4096 || !can_reserve(kReserved + kHeapGrowth)) return;
+  void* heap = std::malloc(kReserved);
+  if (heap == nullptr) return;
   const auto address = reinterpret_cast<uintptr_t>(heap);
-  const uintptr_t begin = (address + kPage - 1) / kPage * kPage;
-  const uintptr_t end = (address + kBytes) / kPage * kPage;
+  const uintptr_t begin = (address + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t end = (address + kReserved) / kHugePage * kHugePage;
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // refused, no harm is done
   std::free(heap);
-#endif
 }
+#else
+[[maybe_unused]] void advise_huge_pages() {}
+#endif
 
 std::string cpu_instructions() {
 #if defined(__x86_64__)
@@ -122,12 +143,14 @@ int64_t use_threads(int64_t threads) {
 
 void keep_freed_memory() {
 #ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, kAlwaysMapped);
+  // glibc before 2.35 takes no such threshold and gives each large block a mapping of its own.
+  const bool is_heap_for_all = mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1;
   mallopt(M_TRIM_THRESHOLD, -1);
-  mallopt(M_TOP_PAD, 64 << 20);
-  advise_huge_pages();
+  mallopt(M_TOP_PAD, kHeapGrowth);
+  if (is_heap_for_all) advise_huge_pages();
 #endif
 }
+
 void restart_with_fast_blas(char** argv) {
 #if defined(__x86_64__)
   const auto core_name = find_symbol<char* (*)()>("openblas_get_corename");

@@ -229,15 +229,24 @@ TEST_CASE("the answer does not depend on whether gradients are attributed or wan
   const Numerics n = GENERATE(from_range(all_numerics()));
   INFO(n.name);
   Draw draw(5);
-  const LayerCase c({12, 5, 17, 4, 2, 8}, draw);
-  const Routing routing = {c.choices, c.weights.to(n.dtype), {}, {}};
-  const at::Tensor x = c.x.to(n.dtype), v = c.v.to(n.dtype), gate = c.gate.to(n.dtype);
-  const at::Tensor mask = c.mask().to(n.dtype), u = c.u.to(n.dtype);
-  const at::Tensor wanted_of_u = u.clone().set_requires_grad(true);
-  const at::Tensor plain = cdsp_layer(x, routing, u, v, gate, mask, nullptr, n.engine);
-  CHECK(at::equal(plain, by_layer(c, n).y));
-  const at::NoGradGuard no_grad;
-  CHECK(at::equal(plain, cdsp_layer(x, routing, wanted_of_u, v, gate, mask, nullptr, n.engine)));
+  // A few tokens and several blocks of them; products in the dense form and expert by expert.
+  for (const LayerShape& shape : {LayerShape{12, 5, 17, 4, 2, 8}, LayerShape{12, 5, 17, 4, 2, 12},
+                                  LayerShape{900, 16, 40, 8, 2, 7}}) {
+    const LayerCase c(shape, draw);
+    const Routing routing = {c.choices, c.weights.to(n.dtype), {}, {}};
+    const at::Tensor x = c.x.to(n.dtype), v = c.v.to(n.dtype), gate = c.gate.to(n.dtype);
+    const at::Tensor mask = c.mask().to(n.dtype), u = c.u.to(n.dtype);
+    const at::Tensor wanted_of_u = u.clone().set_requires_grad(true);
+    const at::Tensor residual = c.upstream.to(n.dtype);
+    const auto layer = [&](const at::Tensor& of_u, const at::Tensor& base) {
+      return cdsp_layer(x, routing, of_u, v, gate, mask, nullptr, n.engine, base);
+    };
+    const at::Tensor plain = layer(u, {}), added = layer(wanted_of_u, residual).detach();
+    CHECK(at::equal(plain, by_layer(c, n).y));
+    const at::NoGradGuard no_grad;
+    CHECK(at::equal(plain, layer(wanted_of_u, {})));
+    CHECK(at::equal(added, layer(wanted_of_u, residual)));
+  }
 }
 
 TEST_CASE(

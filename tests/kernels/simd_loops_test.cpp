@@ -37,10 +37,13 @@ void for_all_loops(const Body& body) {
   }
 }
 
-/// The tensor in the loops' dtype, contiguous and its own.
+/// The tensor in the loops' dtype, contiguous and its own, at an address that no register's size
+/// divides: the loops take rows from anywhere.
 template <typename T>
 at::Tensor as(const SimdLoops<T>&, const at::Tensor& tensor) {
-  return tensor.to(std::is_same_v<T, float> ? at::kFloat : at::kDouble).clone();
+  const auto dtype = std::is_same_v<T, float> ? at::kFloat : at::kDouble;
+  const at::Tensor memory = at::empty({tensor.numel() + 1}, dtype);
+  return memory.narrow(0, 1, tensor.numel()).view(tensor.sizes()).copy_(tensor);
 }
 
 template <typename T>

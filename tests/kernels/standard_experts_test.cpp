@@ -57,9 +57,10 @@ struct ExpertsCase {
 };
 
 /// `leaves` as c.leaves() makes them.
-at::Tensor experts_of(const ExpertsCase& c, const std::vector<at::Tensor>& leaves, Engine engine) {
+at::Tensor experts_of(const ExpertsCase& c, const std::vector<at::Tensor>& leaves, Engine engine,
+                      const at::Tensor& residual = {}) {
   return standard_experts(leaves[0], {c.choices, leaves[1], {}, {}}, leaves[2], leaves[3],
-                          leaves[4], leaves[5], engine);
+                          leaves[4], leaves[5], engine, residual);
 }
 
 }  // namespace
@@ -144,6 +145,10 @@ TEST_CASE(
   };
   const auto once = run(), again = run();
   for (size_t i = 0; i < once.size(); ++i) CHECK(same_bytes(once[i], again[i]));
+  const at::Tensor residual = c.upstream.to(n.dtype);
+  const auto added = [&] { return experts_of(c, c.leaves(n.dtype), n.engine, residual).detach(); };
+  const at::Tensor with_gradients = added();
   const at::NoGradGuard no_grad;
   CHECK(same_bytes(experts_of(c, c.leaves(n.dtype), n.engine), once.back()));
+  CHECK(same_bytes(added(), with_gradients));
 }
