@@ -8,20 +8,22 @@
 #include "base/error.h"
 #include "eval/routing_sums.h"
 #include "eval/task_input.h"
+#include "kernels/work_queue.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 
 namespace cdsp {
 
-/// Sums of one protocol over the batches, on the device.
+/// Sums of one protocol over the images, on the device.
 struct Evaluator::Sums {
   at::Tensor answers;                  // [3 * tasks]: images, correct, loss
   std::vector<at::Tensor> selections;  // per layer [tasks, N]
   std::vector<at::Tensor>
       agreements;  // per layer [tasks, 2]: same set, Jaccard, summed over tokens
+  int64_t positions = 0, top_k = 0;
 
-  Evaluation finished(const Protocol& protocol, int64_t tasks, int64_t positions,
-                      int64_t top_k) const;
+  void add(const Sums& others);
+  Evaluation finished(const Protocol& protocol, int64_t tasks) const;
 };
 
 namespace {
@@ -33,10 +35,26 @@ std::vector<double> ratio(const at::Tensor& sums, const at::Tensor& counts) {
 
 void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? sum + value : value; }
 
+/// Images that one thread takes through the whole network by itself, where there are several:
+/// threads that meet after every kernel wait for each other. Fixed, so that sums do not depend on
+/// the number of threads.
+constexpr int64_t kImagesOfThread = 64;
+
 }  // namespace
 
-Evaluation Evaluator::Sums::finished(const Protocol& protocol, int64_t tasks, int64_t positions,
-                                     int64_t top_k) const {
+void Evaluator::Sums::add(const Sums& others) {
+  positions = others.positions;
+  top_k = others.top_k;
+  add_to(answers, others.answers);
+  selections.resize(others.selections.size());
+  agreements.resize(others.agreements.size());
+  for (size_t layer = 0; layer < others.selections.size(); ++layer) {
+    add_to(selections[layer], others.selections[layer]);
+    add_to(agreements[layer], others.agreements[layer]);
+  }
+}
+
+Evaluation Evaluator::Sums::finished(const Protocol& protocol, int64_t tasks) const {
   Evaluation result;
   result.protocol = protocol;
   const at::Tensor counts = answers.view({3, tasks});
@@ -66,37 +84,57 @@ Evaluator::Evaluator(const Network& network, const DeviceSplit& split,
 
 Evaluator::~Evaluator() = default;
 
-void Evaluator::advance() {
-  const at::NoGradGuard no_grad;
-  const int64_t n = split_.labels.size(0), tasks = network_.input_shape().tasks;
-  const Batch batch = slice(split_, begin_, std::min(batch_size_, n - begin_));
-  begin_ += batch_size_;
+std::vector<Evaluator::Sums> Evaluator::sums_of(const Batch& batch) const {
+  const at::NoGradGuard no_grad;  // each thread has its own mode
+  const int64_t tasks = network_.input_shape().tasks;
+  std::vector<Sums> of_protocols;
   std::vector<Routing> first_routes;  // of the first protocol, per layer
-  for (size_t p = 0; p < protocols_.size(); ++p) {
-    Sums& sums = sums_[p];
-    const at::Tensor told = task_input(protocols_[p], batch.tasks, tasks, network_.dtype());
+  for (const Protocol& protocol : protocols_) {
+    const at::Tensor told = task_input(protocol, batch.tasks, tasks, network_.dtype());
     const ForwardResult forward = network_.forward(batch.images, told);
     const at::Tensor losses = cross_entropy_per_image(forward.logits, batch.labels);
-    add_to(sums.answers, per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks));
-    sums.selections.resize(forward.routing.size());
-    sums.agreements.resize(forward.routing.size());
-    positions_ = forward.routing[0].indices.size(0) / batch.labels.size(0);
-    top_k_ = forward.routing[0].indices.size(1);
-    if (p == 0) first_routes = forward.routing;
+    if (of_protocols.empty()) first_routes = forward.routing;
+    Sums sums;
+    sums.positions = forward.routing[0].indices.size(0) / batch.labels.size(0);
+    sums.top_k = forward.routing[0].indices.size(1);
+    sums.answers = per_task_sums(forward.logits, batch.labels, batch.tasks, losses, tasks);
     for (size_t layer = 0; layer < forward.routing.size(); ++layer) {
-      const RoutingSums of_batch = routing_sums(forward.routing[layer], first_routes[layer],
+      const RoutingSums of_layer = routing_sums(forward.routing[layer], first_routes[layer],
                                                 batch.tasks, tasks, network_.engine());
-      add_to(sums.selections[layer], of_batch.selections);
-      add_to(sums.agreements[layer], of_batch.agreements);
+      sums.selections.push_back(of_layer.selections);
+      sums.agreements.push_back(of_layer.agreements);
     }
+    of_protocols.push_back(std::move(sums));
+  }
+  return of_protocols;
+}
+
+void Evaluator::advance() {
+  const int64_t begin = begin_, count = std::min(batch_size_, split_.labels.size(0) - begin);
+  begin_ += batch_size_;
+  // The reference path is as it is, and a GPU has no use for small batches.
+  const bool is_cut = network_.engine() == Engine::kFused && split_.labels.device().is_cpu();
+  const int64_t images = is_cut ? kImagesOfThread : count;
+  std::vector<std::vector<Sums>> parts(static_cast<size_t>(pieces_of(count, images)));
+  const auto work = [&](int64_t part) {
+    const int64_t first = part * images;
+    parts[static_cast<size_t>(part)] =
+        sums_of(slice(split_, begin + first, std::min(images, count - first)));
+  };
+  if (parts.size() == 1) {
+    work(0);  // all threads in every kernel
+  } else {
+    for_each_piece(static_cast<int64_t>(parts.size()), work);
+  }
+  for (const std::vector<Sums>& part : parts) {
+    for (size_t p = 0; p < part.size(); ++p) sums_[p].add(part[p]);
   }
 }
 
 std::vector<Evaluation> Evaluator::results() const {
   std::vector<Evaluation> results;
   for (size_t p = 0; p < protocols_.size(); ++p) {
-    results.push_back(
-        sums_[p].finished(protocols_[p], network_.input_shape().tasks, positions_, top_k_));
+    results.push_back(sums_[p].finished(protocols_[p], network_.input_shape().tasks));
   }
   return results;
 }

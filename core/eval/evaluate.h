@@ -29,13 +29,15 @@ class Evaluator {
 
  private:
   struct Sums;
+  /// Of these images, one a protocol.
+  std::vector<Sums> sums_of(const Batch& batch) const;
+
   const Network& network_;
   const DeviceSplit& split_;
   const std::vector<Protocol> protocols_;
   const int64_t batch_size_;
   std::vector<Sums> sums_;  // one a protocol
   int64_t begin_ = 0;       // of the next batch
-  int64_t positions_ = 0, top_k_ = 0;
 };
 
 /// Evaluates all images of `split`; `keep_going` is asked between batches and stops the work by

@@ -60,7 +60,9 @@ void forward_stretch(const Shape& shape, const Weights<T>& weights, const Expert
       strengths[i] = weights.router[tokens.token(i) * shape.experts + expert];
     tile_gemm(rows, f, d, plain<T>(inputs, d), weights.w1 + expert * f * d, f,
               same_row(weights.b1 + expert * f), z, f);
-    loops.silu(rows * f, z, hidden);
+    // Row by row, so that a number's place in its row alone decides how it is rounded: a row's last
+    // ones, which fill no register, have an exponential of their own.
+    for (int64_t i = 0; i < rows; ++i) loops.silu(f, z + i * f, hidden + i * f);
     tile_gemm(rows, d, f, plain<T>(hidden, f), weights.w2 + expert * f * d, d,
               same_row(weights.b2 + expert * d), out, d);
   }

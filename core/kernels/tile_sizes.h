@@ -10,7 +10,7 @@ namespace cdsp {
 inline constexpr int64_t kTileTokens = 64;
 
 /// Tokens that go through all their experts together where nothing is kept for a backward pass:
-/// their inputs and outputs fit the L2 cache.
+/// at the paper's sizes their inputs and outputs fit the L2 cache.
 inline constexpr int64_t kBlockTokens = 384;
 
 /// Tokens of one expert that share one sum of its weights' gradients. Fixed, so that the sums do

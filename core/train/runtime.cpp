@@ -57,21 +57,22 @@ bool can_reserve(size_t bytes) {
 /// A step's tensors take some 100 MB: more pages of 4 KiB than a processor remembers the places of.
 /// What is taken and given back here stays the top of the heap, where every larger tensor comes
 /// from; until one does, it is an address range without memory.
-void advise_huge_pages() {
+bool advise_huge_pages() {
   constexpr size_t kReserved = size_t(512) << 20;
   constexpr uintptr_t kHugePage = uintptr_t(2) << 20;
   // Elsewhere huge pages are of other sizes, up to 512 MiB.
-  if (sysconf(_SC_PAGESIZE) != 4096 || !can_reserve(kReserved + kHeapGrowth)) return;
+  if (sysconf(_SC_PAGESIZE) != 4096 || !can_reserve(kReserved + kHeapGrowth)) return false;
   void* heap = std::malloc(kReserved);
-  if (heap == nullptr) return;
+  if (heap == nullptr) return false;
   const auto address = reinterpret_cast<uintptr_t>(heap);
   const uintptr_t begin = (address + kHugePage - 1) / kHugePage * kHugePage;
   const uintptr_t end = (address + kReserved) / kHugePage * kHugePage;
-  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // refused, no harm is done
+  const bool is_taken = madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE) == 0;
   std::free(heap);
+  return is_taken;
 }
 #else
-[[maybe_unused]] void advise_huge_pages() {}
+[[maybe_unused]] bool advise_huge_pages() { return false; }
 #endif
 
 std::string cpu_instructions() {
@@ -141,14 +142,15 @@ int64_t use_threads(int64_t threads) {
   return threads;
 }
 
-void keep_freed_memory() {
+bool keep_freed_memory() {
 #ifdef __GLIBC__
-  // glibc before 2.35 takes no such threshold and gives each large block a mapping of its own.
-  const bool is_heap_for_all = mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1;
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, kHeapGrowth);
-  if (is_heap_for_all) advise_huge_pages();
+  if (mallopt(M_MMAP_THRESHOLD, 1 << 30) == 1) return advise_huge_pages();
+  // glibc before 2.35 takes no more than this: what is larger has a mapping of its own.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
+  return false;
 }
 
 void restart_with_fast_blas(char** argv) {

@@ -36,8 +36,8 @@ int64_t use_threads(int64_t threads);
 /// Keeps freed memory in the process. A training step frees and takes tensors of several MB
 /// thousands of times; handing each back to the system costs more time in page faults than the
 /// arithmetic. The next 512 MiB of the heap are reserved, as addresses without memory, and lie on
-/// huge pages where the system has them to give. Call first, and once.
-void keep_freed_memory();
+/// huge pages where the system has them to give; returns whether they are. Call first, and once.
+bool keep_freed_memory();
 
 /// OpenBLAS chooses its kernels by a list of processors, and falls back to code of 2004 (SSE3) on
 /// one that is newer than the list: five times slower. Where it did so on a processor with AVX2,

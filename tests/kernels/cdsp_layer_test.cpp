@@ -230,8 +230,10 @@ TEST_CASE("the answer does not depend on whether gradients are attributed or wan
   INFO(n.name);
   Draw draw(5);
   // A few tokens and several blocks of them; products in the dense form and expert by expert.
-  for (const LayerShape& shape : {LayerShape{12, 5, 17, 4, 2, 8}, LayerShape{12, 5, 17, 4, 2, 12},
-                                  LayerShape{900, 16, 40, 8, 2, 7}}) {
+  for (const LayerShape& shape :
+       {LayerShape{12, 5, 17, 4, 2, 8}, LayerShape{12, 5, 17, 4, 2, 12},
+        LayerShape{900, 16, 40, 8, 2, 7}, LayerShape{900, 96, 40, 8, 1, 7},
+        LayerShape{400, 72, 12, 3, 3, 4}}) {
     const LayerCase c(shape, draw);
     const Routing routing = {c.choices, c.weights.to(n.dtype), {}, {}};
     const at::Tensor x = c.x.to(n.dtype), v = c.v.to(n.dtype), gate = c.gate.to(n.dtype);

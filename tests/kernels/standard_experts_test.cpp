@@ -135,7 +135,9 @@ TEST_CASE(
   const Numerics n = GENERATE(from_range(all_numerics()));
   INFO(n.name);
   Draw draw(4);
-  const ExpertsCase c({700, 16, 8, 2, 8}, draw);
+  const ExpertsShape shape =
+      GENERATE(ExpertsShape{700, 16, 8, 2, 8}, ExpertsShape{500, 72, 40, 1, 20});
+  const ExpertsCase c(shape, draw);
   const auto run = [&] {
     const auto inputs = c.leaves(n.dtype);
     const at::Tensor y = experts_of(c, inputs, n.engine);
