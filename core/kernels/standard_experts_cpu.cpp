@@ -68,19 +68,22 @@ void forward_stretch(const Shape& shape, const Weights<T>& weights, const Expert
   }
 }
 
-/// y of a block of tokens, for which nothing is kept: what their experts give stays in the cache.
+/// y of the tokens from `begin` on, `count` of them, for which nothing is kept: what their experts
+/// give stays in the cache.
 template <typename T>
 void forward_block(const Shape& shape, const Weights<T>& weights, const int64_t* indices,
-                   const T* x, const T* residual, T* y) {
-  const ExpertTokens tokens(indices, shape.tokens, shape.top_k, shape.experts, shape.pairs());
-  const auto [inputs, z, hidden, outputs, strengths] =
-      thread_scratch<T>(kTileTokens * shape.d, kTileTokens * shape.hidden,
-                        kTileTokens * shape.hidden, shape.pairs() * shape.d, shape.pairs());
+                   int64_t begin, int64_t count, const T* x, const T* residual, T* y) {
+  const int64_t d = shape.d, f = shape.hidden, k = shape.top_k, at = begin * d;
+  const ExpertTokens tokens(indices + begin * k, count, k, shape.experts, count * k);
+  const auto [inputs, z, hidden, outputs, strengths] = thread_scratch<T>(
+      kTileTokens * d, kTileTokens * f, kTileTokens * f, count * k * d, count * k);
+  Weights<T> of_block = weights;
+  of_block.router += begin * shape.experts;
   const Tile<T> tile{inputs, z, hidden};
-  for (const TokenStretch& stretch : tokens.stretches) {
-    forward_stretch<T>(shape, weights, tokens, stretch, x, tile, nullptr, outputs, strengths);
-  }
-  sum_pairs_of<T>(tokens, 0, shape.tokens, shape.top_k, shape.d, outputs, strengths, residual, y);
+  for (const TokenStretch& stretch : tokens.stretches)
+    forward_stretch<T>(shape, of_block, tokens, stretch, x + at, tile, nullptr, outputs, strengths);
+  sum_pairs_of<T>(tokens, 0, count, k, d, outputs, strengths,
+                  residual == nullptr ? nullptr : residual + at, y + at);
 }
 
 /// Input gradients per pair in the order of `tokens`, router gradients, and this stretch's share of
@@ -141,13 +144,10 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
       const scalar_t* base = pointer_or_null<scalar_t>(residual);
       if (!keep) {
         for_each_piece(pieces_of(shape.tokens, kBlockTokens), [&](int64_t piece) {
-          const int64_t begin = piece * kBlockTokens, at = begin * shape.d;
-          Shape block = shape;
-          block.tokens = std::min(kBlockTokens, shape.tokens - begin);
-          Weights<scalar_t> of_block = weights;
-          of_block.router += begin * shape.experts;
-          forward_block<scalar_t>(block, of_block, index + begin * shape.top_k, pointer(x) + at,
-                                  base == nullptr ? nullptr : base + at, pointer(y) + at);
+          const int64_t begin = piece * kBlockTokens;
+          forward_block<scalar_t>(shape, weights, index, begin,
+                                  std::min(kBlockTokens, shape.tokens - begin), pointer(x), base,
+                                  pointer(y));
         });
         return;
       }
