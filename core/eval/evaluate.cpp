@@ -40,6 +40,9 @@ void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? su
 /// the number of threads.
 constexpr int64_t kImagesOfThread = 64;
 
+/// Batches whose images the threads share out among themselves before they wait for each other.
+constexpr int64_t kBatchesShared = 4;
+
 }  // namespace
 
 void Evaluator::Sums::add(const Sums& others) {
@@ -109,12 +112,17 @@ std::vector<Evaluator::Sums> Evaluator::sums_of(const Batch& batch) const {
   return of_protocols;
 }
 
+double Evaluator::share_done() const {
+  return static_cast<double>(begin_) / static_cast<double>(split_.labels.size(0));
+}
+
 void Evaluator::advance() {
-  const int64_t begin = begin_, count = std::min(batch_size_, split_.labels.size(0) - begin);
-  begin_ += batch_size_;
   // The reference path is as it is, and a GPU has no use for small batches.
   const bool is_cut = network_.engine() == Engine::kFused && split_.labels.device().is_cpu();
-  const int64_t images = is_cut ? kImagesOfThread : count;
+  const int64_t begin = begin_, wanted = is_cut ? kBatchesShared * batch_size_ : batch_size_;
+  const int64_t count = std::min(wanted, split_.labels.size(0) - begin);
+  begin_ += count;
+  const int64_t images = is_cut ? std::min(kImagesOfThread, batch_size_) : batch_size_;
   std::vector<std::vector<Sums>> parts(static_cast<size_t>(pieces_of(count, images)));
   const auto work = [&](int64_t part) {
     const int64_t first = part * images;
@@ -141,10 +149,11 @@ std::vector<Evaluation> Evaluator::results() const {
 
 std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
                                  const std::vector<Protocol>& protocols, int64_t batch_size,
-                                 const std::function<bool()>& keep_going) {
+                                 const std::function<bool(double)>& keep_going) {
   Evaluator evaluator(network, split, protocols, batch_size);
   while (evaluator.has_next()) {
-    if (keep_going && !keep_going()) throw WorkError("evaluation interrupted");
+    if (keep_going && !keep_going(evaluator.share_done()))
+      throw WorkError("evaluation interrupted");
     evaluator.advance();
   }
   return evaluator.results();

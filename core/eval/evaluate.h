@@ -22,8 +22,11 @@ class Evaluator {
   Evaluator& operator=(const Evaluator&) = delete;
 
   bool has_next() const { return begin_ < split_.labels.size(0); }
-  /// The next batch, under every protocol.
+  /// The next batch, under every protocol; with the fused engine on the host the next four, which
+  /// its threads share out in parts of 64 images at most.
   void advance();
+  /// Of the images, those that are done.
+  double share_done() const;
   /// Once there is no next batch: an evaluation a protocol.
   std::vector<Evaluation> results() const;
 
@@ -37,13 +40,14 @@ class Evaluator {
   const std::vector<Protocol> protocols_;
   const int64_t batch_size_;
   std::vector<Sums> sums_;  // one a protocol
-  int64_t begin_ = 0;       // of the next batch
+  int64_t begin_ = 0;       // of the images to come
 };
 
-/// Evaluates all images of `split`; `keep_going` is asked between batches and stops the work by
-/// returning false (WorkError). Every task must have at least one image.
+/// Evaluates all images of `split`; `keep_going` is asked before each advance(), told the share of
+/// the images that is done, and stops the work by returning false (WorkError). Every task must have
+/// at least one image.
 std::vector<Evaluation> evaluate(const Network& network, const DeviceSplit& split,
                                  const std::vector<Protocol>& protocols, int64_t batch_size,
-                                 const std::function<bool()>& keep_going = {});
+                                 const std::function<bool(double)>& keep_going = {});
 
 }  // namespace cdsp

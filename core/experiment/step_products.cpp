@@ -77,18 +77,34 @@ class Collector {
     }
   }
 
-  /// The same for every expert's share of the (token, slot) pairs.
-  template <typename ProductsOf>
-  void on_experts(int64_t longest, const ProductsOf& products_of) {
-    const int64_t pairs = tokens_ * config_.moe.top_k, experts = config_.moe.num_experts;
+  /// The same for every expert's share of the (token, slot) pairs of `tokens` tokens, `times` over;
+  /// longest_of(share) is the longest tile of such a share.
+  template <typename LongestOf, typename ProductsOf>
+  void on_shares(int64_t times, int64_t tokens, const LongestOf& longest_of,
+                 const ProductsOf& products_of) {
+    const int64_t pairs = tokens * config_.moe.top_k, experts = config_.moe.num_experts;
     const auto add = [&](int64_t count, int64_t share) {
-      if (count == 0) return;
-      for (const auto& [tiles, rows] : pieces_of(share, longest)) {
-        groups_.push_back({"experts", tiles * count * layers(), products_of(rows)});
+      if (count == 0 || share == 0) return;
+      for (const auto& [tiles, rows] : pieces_of(share, longest_of(share))) {
+        groups_.push_back({"experts", times * tiles * count * layers(), products_of(rows)});
       }
     };
     add(pairs % experts, pairs / experts + 1);
     add(experts - pairs % experts, pairs / experts);
+  }
+
+  /// In long stretches.
+  template <typename ProductsOf>
+  void on_experts(const ProductsOf& products_of) {
+    on_shares(
+        1, tokens_, [](int64_t) { return kStretchTokens; }, products_of);
+  }
+
+  /// As the engine cuts them: block by block, in even tiles.
+  template <typename ProductsOf>
+  void on_experts_of_blocks(const ProductsOf& products_of) {
+    for (const auto& [blocks, tokens] : pieces_of(tokens_, kBlockTokens))
+      on_shares(blocks, tokens, even_tile_rows, products_of);
   }
 
   void embedding() {
@@ -174,18 +190,16 @@ class Collector {
       };
     };
     const bool is_engine = form_ == ProductForm::kEngine;
-    if (form_ == ProductForm::kSelected ||
-        (is_engine && grouping_pays(config_.moe.top_k, rank, d_base))) {
-      on_experts(is_engine ? kTileTokens : kStretchTokens, by_expert(true));
-      return;
-    }
+    if (form_ == ProductForm::kSelected) return on_experts(by_expert(true));
+    if (is_engine && grouping_pays(config_.moe.top_k, rank, d_base))
+      return on_experts_of_blocks(by_expert(true));
     on_tokens([&](int64_t rows) {
       std::vector<MatrixProduct> list;
       add_perceptron(list, rows, d_base, false);
       if (!is_engine) add_weight_gradients(list, rows, d_base, false, true);
       return list;
     });
-    if (is_engine && is_training_) on_experts(kStretchTokens, by_expert(false));
+    if (is_engine && is_training_) on_experts(by_expert(false));
   }
 
   void standard_layer() {
@@ -198,10 +212,13 @@ class Collector {
         return list;
       };
     };
-    if (form_ == ProductForm::kDense) {
-      on_tokens(perceptron(width * config_.moe.num_experts));
-    } else {
-      on_experts(form_ == ProductForm::kEngine ? kTileTokens : kStretchTokens, perceptron(width));
+    switch (form_) {
+      case ProductForm::kDense:
+        return on_tokens(perceptron(width * config_.moe.num_experts));
+      case ProductForm::kSelected:
+        return on_experts(perceptron(width));
+      case ProductForm::kEngine:
+        return on_experts_of_blocks(perceptron(width));
     }
   }
 

@@ -92,7 +92,7 @@ std::string cache_text(const std::vector<InitialNetwork>& networks, const Datase
 }
 
 UntrainedNetwork evaluate_untrained(const Config& config, const Dataset& data,
-                                    const std::function<bool()>& keep_going) {
+                                    const std::function<bool(double)>& keep_going) {
   UntrainedNetwork result;
   if (config.train.init_from && !fs::exists(*config.train.init_from)) return result;
   use_threads(config.train.threads);
@@ -112,10 +112,6 @@ UntrainedNetwork evaluate_untrained(const Config& config, const Dataset& data,
         alpha_sparsity(alpha).item<double>() / static_cast<double>(alphas.size());
   }
   return result;
-}
-
-int64_t batches_of(const Config& config, const Dataset& data) {
-  return (data.test.size() + config.train.eval_batch_size - 1) / config.train.eval_batch_size;
 }
 
 }  // namespace
@@ -142,10 +138,8 @@ std::vector<UntrainedNetwork> cached_untrained_networks(
   for (const InitialNetwork& wanted : networks) {
     const std::string key = made_of(wanted.config, data).dump();
     if (known.count(key) == 0) {
-      const auto batches = static_cast<double>(batches_of(wanted.config, data));
-      double batch = 0.0;
       known[key] = evaluate_untrained(
-          wanted.config, data, [&] { return keep_going((done + batch++ / batches) / to_do); });
+          wanted.config, data, [&](double share) { return keep_going((done + share) / to_do); });
       done += 1.0;
       write_file_atomically(file, cache_text(networks, data, known));
     }

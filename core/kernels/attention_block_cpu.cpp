@@ -9,6 +9,7 @@
 #include "kernels/partial_sums.h"
 #include "kernels/rms_norm.h"
 #include "kernels/tile_gemm.h"
+#include "kernels/transposed_copy.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -104,7 +105,7 @@ class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor wqkv = at::cat({wq, wk, wv});
     const AttentionShape shape = shape_of(h, heads, kv_heads);
-    const at::Tensor qkv_columns = wqkv.t().contiguous(), wo_columns = wo.t().contiguous();
+    const at::Tensor qkv_columns = transposed_copy(wqkv), wo_columns = transposed_copy(wo);
     const at::Tensor pairs = at::view_as_real(turns).contiguous();
     // What the backward pass needs of every image; without one, a thread's scratch is enough.
     const int64_t kept_images = keep ? shape.batch : 0;

@@ -15,6 +15,7 @@
 #include "kernels/simd_loops.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/tile_sizes.h"
+#include "kernels/transposed_copy.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -218,8 +219,8 @@ class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
     at::Tensor g_u = at::zeros({shape.experts, shape.d, shape.d_base}, x.options());
     at::Tensor g_v = at::zeros({shape.experts, shape.d_base, shape.d}, x.options());
     at::Tensor d_u = at::empty_like(u), d_v = at::empty_like(v), d_gate = at::empty_like(gate);
-    const at::Tensor v_columns = v.t().contiguous(), u_columns = u.t().contiguous(),
-                     mask_columns = mask.t().contiguous();
+    const at::Tensor v_columns = transposed_copy(v), u_columns = transposed_copy(u),
+                     mask_columns = transposed_copy(mask);
     const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
                               kStretchTokens);
     const auto stretches = static_cast<int64_t>(tokens.stretches.size());

@@ -6,9 +6,11 @@
 // so that 6 products of k r columns a token replace 4 of D and 2 of k r. The backward pass has each
 // expert's gradients without gathering columns: with E = dL/dY and H = SiLU(X U_i),
 //
-//   dH = E V_i^T,  dZ = c dH * SiLU'(Z),  g_i(U) = X^T dZ,  g_i(V) = H^T (c E),  dX = dZ U_i^T,
+//   dH = E V_i^T,  dZ = c dH * SiLU'(Z),  g_i(U) = X^T dZ,  g_i(V) = (c H)^T E,  dX = dZ U_i^T,
 //   dL/dc = rowsum(dH * H)
 #include <algorithm>
+#include <memory>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
@@ -23,6 +25,8 @@
 #include "kernels/partial_sums.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/tile_sizes.h"
+#include "kernels/token_blocks.h"
+#include "kernels/transposed_copy.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -71,9 +75,13 @@ template <typename T>
 struct Inputs {
   const T *x, *router, *gate;
   const T *wide, *tall;  // as pack() makes them
+  /// The same for the tokens from `token` on.
+  Inputs from(int64_t token, const Shape& shape) const {
+    return {x + token * shape.d, router + token * shape.experts, gate, wide, tall};
+  }
 };
 
-/// A tile of tokens on its way through one expert.
+/// Tokens on their way through one expert: scratch of one tile.
 template <typename T>
 struct Tile {
   T *x, *z, *hidden;  // [tile, d], [tile, row] twice
@@ -89,8 +97,9 @@ void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens
   const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
   T *x = tile.x, *hidden = tile.hidden;
-  for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
-    const int64_t rows = std::min(kTileTokens, stretch.end - begin);
+  const int64_t tile_rows = even_tile_rows(stretch.tokens());
+  for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
+    const int64_t rows = std::min(tile_rows, stretch.end - begin);
     T* z = kept_z == nullptr ? tile.z : kept_z + begin * row;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
     tile_gemm(rows, row, d, plain<T>(x, d), in.wide + expert * shape.packed(), row, Into::kSet, z,
@@ -103,47 +112,53 @@ void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens
   }
 }
 
-/// y of the tokens from `begin` on, `count` of them, for which nothing is kept: what their experts
-/// give stays in the cache.
+/// y of the tokens of `block`, which go through all their experts together.
 template <typename T>
-void forward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indices, int64_t begin,
-                   int64_t count, const T* residual, T* y) {
-  const int64_t d = shape.d, k = shape.top_k, at = begin * d;
-  const ExpertTokens tokens(indices + begin * k, count, k, shape.experts, count * k);
+void forward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indices,
+                   const TokenBlock& block, const T* residual, T* kept_z, T* y) {
+  const int64_t d = shape.d, k = shape.top_k, at = block.begin * d, pairs = block.count * k;
+  const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
   const auto [x, z, hidden, outputs, strengths] = thread_scratch<T>(
-      kTileTokens * d, kTileTokens * shape.row, kTileTokens * shape.row, count * k * d, count * k);
-  Inputs<T> of_block = in;
-  of_block.x += at;
-  of_block.router += begin * shape.experts;
-  const Tile<T> tile{x, z, hidden};
+      kTileTokens * d, kTileTokens * shape.row, kTileTokens * shape.row, pairs * d, pairs);
+  const Inputs<T> own = in.from(block.begin, shape);
+  T* own_z = kept_z == nullptr ? nullptr : kept_z + block.begin * k * shape.row;
   for (const TokenStretch& stretch : tokens.stretches)
-    forward_stretch<T>(shape, of_block, tokens, stretch, tile, nullptr, outputs, strengths);
-  sum_pairs_of<T>(tokens, 0, count, k, d, outputs, strengths,
-                  residual == nullptr ? nullptr : residual + at, y + at);
+    forward_stretch<T>(shape, own, tokens, stretch, {x, z, hidden}, own_z, outputs, strengths);
+  sum_pairs<T>(tokens, block.count, k, d, outputs, strengths,
+               residual == nullptr ? nullptr : residual + at, y + at);
 }
 
-/// Where one stretch's backward pass writes.
+/// Scratch of the way back: of one tile, and the block's input gradients [pairs, d] in the order of
+/// its tokens.
 template <typename T>
-struct StretchGradients {
-  T* inputs;  // [pairs, d], in the order of the tokens
-  T* router;  // [tokens, experts]
-  T *u, *v;   // this stretch's share of g_i: [d, row] and [rank, d]
-  T* gate;    // this stretch's share of dL/ds_i
+struct BackwardScratch {
+  T *x, *e, *hidden, *d_z;  // [tile, d] twice, [tile, row] twice
+  T* d_inputs;
+};
+
+/// One block's share of the sums over all tokens: per expert g_i(U) [d, row] and g_i(V) [rank, d]
+/// side by side, dL/ds_i, and whether it has a token there; where not, the rest means nothing.
+template <typename T>
+struct Share {
+  T *parts, *gate;
+  bool* is_used;
 };
 
 template <typename T>
 void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens& tokens,
                       const TokenStretch& stretch, const T* upstream, const T* kept_z,
-                      const StretchGradients<T>& to) {
+                      const BackwardScratch<T>& scratch, T* d_router, const Share<T>& share) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
   const T gate = in.gate[expert];
-  const auto [x, e, hidden, d_z] =
-      thread_scratch<T>(kTileTokens * d, kTileTokens * d, kTileTokens * row, kTileTokens * row);
-  *to.gate = 0;
-  for (int64_t begin = stretch.begin; begin < stretch.end; begin += kTileTokens) {
-    const int64_t rows = std::min(kTileTokens, stretch.end - begin);
+  const auto& [x, e, hidden, d_z, d_inputs] = scratch;
+  share.gate[expert] = 0;
+  share.is_used[expert] = true;
+  T *to_u = share.parts + expert * 2 * shape.packed(), *to_v = to_u + shape.packed();
+  const int64_t tile_rows = even_tile_rows(stretch.tokens());
+  for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
+    const int64_t rows = std::min(tile_rows, stretch.end - begin);
     const Into into = begin == stretch.begin ? Into::kSet : Into::kAdd;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
     loops.gather_rows(rows, d, tokens.tokens_from(begin), upstream, e);
@@ -154,23 +169,39 @@ void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertToken
       const T strength = in.router[at] * gate;
       const T slope = loops.scaled_silu_backward(  // dL/dc
           row, strength, kept_z + (begin + i) * row, hidden + i * row, d_z + i * row);
-      to.router[at] = slope * gate;
-      *to.gate += slope * in.router[at];
-      loops.scale(d, strength, e + i * d, e + i * d);
+      d_router[at] = slope * gate;
+      share.gate[expert] += slope * in.router[at];
     }
-    tile_gemm(d, row, rows, transposed<T>(x, d), static_cast<const T*>(d_z), row, into, to.u, row);
-    tile_gemm(rank, d, rows, transposed<T>(hidden, row), static_cast<const T*>(e), d, into, to.v,
+    tile_gemm(d, row, rows, transposed<T>(x, d), static_cast<const T*>(d_z), row, into, to_u, row);
+    tile_gemm(rank, d, rows, transposed<T>(hidden, row), static_cast<const T*>(e), d, into, to_v,
               d);
     tile_gemm(rows, d, rank, plain<T>(d_z, row), in.tall + expert * shape.packed(), d, Into::kSet,
-              to.inputs + begin * d, d);
+              d_inputs + begin * d, d);
   }
 }
 
-/// Adds the stretches' shares of each expert in their order and lays them out as g_u [N, d, D] and
-/// g_v [N, D, d], zero outside S_i.
 template <typename T>
-void collect_shares(const Shape& shape, const std::vector<TokenStretch>& stretches, T* shares,
-                    const T* gate_shares, T* g_u, T* g_v, T* d_gate) {
+void backward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indices,
+                    const TokenBlock& block, const T* upstream, const T* kept_z, T* d_router,
+                    T* d_x, const Share<T>& share) {
+  const int64_t d = shape.d, k = shape.top_k, row = shape.row;
+  const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
+  const auto [x, e, hidden, d_z, d_inputs] = thread_scratch<T>(
+      kTileTokens * d, kTileTokens * d, kTileTokens * row, kTileTokens * row, block.count * k * d);
+  for (const TokenStretch& stretch : tokens.stretches) {
+    backward_stretch<T>(shape, in.from(block.begin, shape), tokens, stretch,
+                        upstream + block.begin * d, kept_z + block.begin * k * row,
+                        {x, e, hidden, d_z, d_inputs}, d_router + block.begin * shape.experts,
+                        share);
+  }
+  sum_pairs<T>(tokens, block.count, k, d, d_inputs, nullptr, nullptr, d_x + block.begin * d);
+}
+
+/// Adds the shares of each expert in their order and lays them out as g_u [N, d, D] and g_v [N, D,
+/// d], zero outside S_i.
+template <typename T>
+void collect_shares(const Shape& shape, const std::vector<Share<T>>& shares, T* g_u, T* g_v,
+                    T* d_gate) {
   const auto& loops = simd_loops<T>();
   for_each_piece(shape.experts, [&](int64_t expert) {
     const int64_t d = shape.d, d_base = shape.d_base;
@@ -178,15 +209,15 @@ void collect_shares(const Shape& shape, const std::vector<TokenStretch>& stretch
     std::fill(to_u, to_u + d * d_base, T(0));
     std::fill(to_v, to_v + d_base * d, T(0));
     d_gate[expert] = 0;
-    for (size_t i = 0; i < stretches.size(); ++i) {
-      if (stretches[i].expert != expert) continue;
-      T* share = shares + static_cast<int64_t>(i) * 2 * shape.packed();
+    for (const Share<T>& share : shares) {
+      if (!share.is_used[expert]) continue;
+      T* part = share.parts + expert * 2 * shape.packed();
       if (sum == nullptr) {
-        sum = share;
+        sum = part;
       } else {
-        loops.add_scaled(shape.packed() + shape.rank * d, T(1), share, sum);
+        loops.add_scaled(shape.packed() + shape.rank * d, T(1), part, sum);
       }
-      d_gate[expert] += gate_shares[i];
+      d_gate[expert] += share.gate[expert];
     }
     if (sum == nullptr) return;  // idle
     int64_t column = 0;          // among the selected
@@ -220,27 +251,11 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
            static_cast<const scalar_t*>(pointer(v)), wide, tall);
       const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
       const scalar_t* base = pointer_or_null<scalar_t>(residual);
-      if (!keep) {
-        for_each_piece(pieces_of(shape.tokens, kBlockTokens), [&](int64_t piece) {
-          const int64_t begin = piece * kBlockTokens;
-          forward_block<scalar_t>(shape, in, index, begin,
-                                  std::min(kBlockTokens, shape.tokens - begin), base, pointer(y));
-        });
-        return;
-      }
-      const ExpertTokens tokens(index, shape.tokens, shape.top_k, shape.experts, kStretchTokens);
-      const at::Tensor outputs = at::empty({shape.pairs(), shape.d}, x.options()),
-                       strengths = at::empty({shape.pairs()}, x.options());
-      z = at::empty({shape.pairs(), shape.row}, x.options());
-      for_each_piece(static_cast<int64_t>(tokens.stretches.size()), [&](int64_t i) {
-        const auto [inputs, hidden] =
-            thread_scratch<scalar_t>(kTileTokens * shape.d, kTileTokens * shape.row);
-        forward_stretch<scalar_t>(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
-                                  {inputs, nullptr, hidden}, pointer(z), pointer(outputs),
-                                  pointer(strengths));
+      if (keep) z = at::empty({shape.pairs(), shape.row}, x.options());
+      for_each_block(shape.tokens, [&](int64_t, const TokenBlock& block) {
+        forward_block<scalar_t>(shape, in, index, block, base, keep ? pointer(z) : nullptr,
+                                pointer(y));
       });
-      sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, shape.d, pointer(outputs),
-                          pointer(strengths), base, pointer(y));
     });
     context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
     keep_sink(*context, sink);
@@ -258,32 +273,29 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
                d_gate = at::empty_like(gate), d_u = at::empty_like(u), d_v = at::empty_like(v);
     const at::Tensor g_u = at::empty({experts, d, d_base}, x.options()),
                      g_v = at::empty({experts, d_base, d}, x.options());
-    const ExpertTokens tokens(indices.data_ptr<int64_t>(), x.size(0), indices.size(1), experts,
-                              kStretchTokens);
-    const auto stretches = static_cast<int64_t>(tokens.stretches.size());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const Shape shape = shape_of<scalar_t>(x, indices, mask);
       const at::Tensor packed = at::empty({2, experts, shape.packed()}, x.options());
-      const at::Tensor shares = at::empty({stretches, 2 * shape.packed()}, x.options());
-      const at::Tensor gate_shares = at::empty({stretches}, x.options());
-      const at::Tensor d_inputs = at::empty({shape.pairs(), d}, x.options());
-      const at::Tensor v_columns = v.t().contiguous(), u_columns = u.t().contiguous();
+      const at::Tensor v_columns = transposed_copy(v), u_columns = transposed_copy(u);
       scalar_t *wide = pointer(packed), *tall = wide + experts * shape.packed();
       pack(shape, static_cast<const scalar_t*>(pointer(v_columns)),
            static_cast<const scalar_t*>(pointer(u_columns)), wide, tall);
       const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
-      for_each_piece(stretches, [&](int64_t i) {
-        scalar_t* share = pointer(shares) + i * 2 * shape.packed();
-        backward_stretch<scalar_t>(shape, in, tokens, tokens.stretches[static_cast<size_t>(i)],
-                                   pointer(up), pointer(z),
-                                   {pointer(d_inputs), pointer(d_weights), share,
-                                    share + shape.packed(), pointer(gate_shares) + i});
+      const int64_t blocks = blocks_of(shape.tokens), *index = indices.data_ptr<int64_t>();
+      const at::Tensor parts = at::empty({blocks, experts, 2 * shape.packed()}, x.options());
+      const at::Tensor gate_parts = at::empty({blocks, experts}, x.options());
+      const auto is_used = std::make_unique<bool[]>(static_cast<size_t>(blocks * experts));
+      std::vector<Share<scalar_t>> shares;
+      for (int64_t i = 0; i < blocks; ++i) {
+        shares.push_back({pointer(parts) + i * experts * 2 * shape.packed(),
+                          pointer(gate_parts) + i * experts, is_used.get() + i * experts});
+      }
+      for_each_block(shape.tokens, [&](int64_t i, const TokenBlock& block) {
+        backward_block<scalar_t>(shape, in, index, block, pointer(up), pointer(z),
+                                 pointer(d_weights), pointer(d_x), shares[static_cast<size_t>(i)]);
       });
-      sum_pairs<scalar_t>(tokens, shape.tokens, shape.top_k, d, pointer(d_inputs), nullptr, nullptr,
-                          pointer(d_x));
-      collect_shares<scalar_t>(shape, tokens.stretches, pointer(shares), pointer(gate_shares),
-                               pointer(g_u), pointer(g_v), pointer(d_gate));
+      collect_shares<scalar_t>(shape, shares, pointer(g_u), pointer(g_v), pointer(d_gate));
       sum_shares<scalar_t>(experts, d * d_base, pointer(g_u), pointer(d_u));
       sum_shares<scalar_t>(experts, d * d_base, pointer(g_v), pointer(d_v));
     });

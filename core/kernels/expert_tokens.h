@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace cdsp {
@@ -10,19 +11,22 @@ namespace cdsp {
 struct TokenStretch {
   int64_t expert;
   int64_t begin, end;  // positions in ExpertTokens::token_of_pair
+  int64_t tokens() const { return end - begin; }
 };
 
 struct ExpertTokens {
   /// indices [tokens, k]. Stretches are at most `longest` tokens, in the order of the experts.
   ExpertTokens(const int64_t* indices, int64_t tokens, int64_t k, int64_t experts,
-               int64_t longest) {
+               int64_t longest = std::numeric_limits<int64_t>::max()) {
     std::vector<int64_t> first(static_cast<size_t>(experts) + 1, 0);
     for (int64_t p = 0; p < tokens * k; ++p) ++first[static_cast<size_t>(indices[p]) + 1];
     for (size_t e = 1; e < first.size(); ++e) first[e] += first[e - 1];
     for (int64_t e = 0; e < experts; ++e) {
       const int64_t end = first[static_cast<size_t>(e) + 1];
-      for (int64_t begin = first[static_cast<size_t>(e)]; begin < end; begin += longest) {
-        stretches.push_back({e, begin, begin + longest < end ? begin + longest : end});
+      for (int64_t begin = first[static_cast<size_t>(e)]; begin < end;) {
+        const int64_t stop = end - begin > longest ? begin + longest : end;
+        stretches.push_back({e, begin, stop});
+        begin = stop;
       }
     }
     token_of_pair.resize(static_cast<size_t>(tokens * k));

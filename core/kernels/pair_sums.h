@@ -1,25 +1,23 @@
 // From rows per (token, slot) pair, grouped by expert, back to rows per token.
 #pragma once
 
-#include <algorithm>
 #include <vector>
 
 #include "kernels/expert_tokens.h"
 #include "kernels/simd_loops.h"
-#include "kernels/work_queue.h"
 
 namespace cdsp {
 
-/// out[token] = base[token] + the sum over its slots, in their order, of strength * row, for the
-/// tokens from `begin` to before `end`; rows [pairs, d] and strengths [pairs] stand in the order of
-/// `expert_tokens`. Without strengths they are 1, without base 0.
+/// out[token] = base[token] + the sum over its slots, in their order, of strength * row; rows
+/// [pairs, d] and strengths [pairs] stand in the order of `expert_tokens`. Without strengths they
+/// are 1, without base 0.
 template <typename T>
-void sum_pairs_of(const ExpertTokens& expert_tokens, int64_t begin, int64_t end, int64_t k,
-                  int64_t d, const T* rows, const T* strengths, const T* base, T* out) {
+void sum_pairs(const ExpertTokens& expert_tokens, int64_t tokens, int64_t k, int64_t d,
+               const T* rows, const T* strengths, const T* base, T* out) {
   const auto& loops = simd_loops<T>();
   std::vector<const T*> own_rows(static_cast<size_t>(k));
   std::vector<T> own_strengths(static_cast<size_t>(k), T(1));
-  for (int64_t token = begin; token < end; ++token) {
+  for (int64_t token = 0; token < tokens; ++token) {
     for (int64_t slot = 0; slot < k; ++slot) {
       const int64_t at = expert_tokens.position_of_pair[static_cast<size_t>(token * k + slot)];
       own_rows[static_cast<size_t>(slot)] = rows + at * d;
@@ -28,18 +26,6 @@ void sum_pairs_of(const ExpertTokens& expert_tokens, int64_t begin, int64_t end,
     loops.sum_rows(d, k, base == nullptr ? nullptr : base + token * d, own_strengths.data(),
                    own_rows.data(), out + token * d);
   }
-}
-
-/// The same for all tokens, on all threads.
-template <typename T>
-void sum_pairs(const ExpertTokens& expert_tokens, int64_t tokens, int64_t k, int64_t d,
-               const T* rows, const T* strengths, const T* base, T* out) {
-  constexpr int64_t kTokensPerPiece = 512;
-  for_each_piece(pieces_of(tokens, kTokensPerPiece), [&](int64_t piece) {
-    const int64_t begin = piece * kTokensPerPiece;
-    sum_pairs_of(expert_tokens, begin, std::min(tokens, begin + kTokensPerPiece), k, d, rows,
-                 strengths, base, out);
-  });
 }
 
 }  // namespace cdsp

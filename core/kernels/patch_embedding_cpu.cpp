@@ -8,6 +8,7 @@
 #include "kernels/partial_sums.h"
 #include "kernels/patch_embedding.h"
 #include "kernels/tile_gemm.h"
+#include "kernels/transposed_copy.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -67,7 +68,7 @@ class PatchEmbeddingCpu : public torch::autograd::Function<PatchEmbeddingCpu> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor images = images_in.contiguous();
     const Shape shape(images, patch_size, weight.size(0));
-    const at::Tensor columns = weight.t().contiguous();  // [patch, d]
+    const at::Tensor columns = transposed_copy(weight);  // [patch, d]
     at::Tensor h = at::empty({shape.batch, shape.positions(), shape.d}, weight.options());
     AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "embed_patches", [&] {
       const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
@@ -131,7 +132,7 @@ at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const
               " do not divide into patches of ", patch_size);
   TORCH_CHECK(weight.size(1) == patch_size * patch_size, "embed_patches: a weight of ",
               weight.size(1), " columns for patches of ", patch_size * patch_size, " pixels");
-  return PatchEmbeddingCpu::apply(images, patch_size, weight, bias.contiguous());
+  return PatchEmbeddingCpu::apply(images, patch_size, weight.contiguous(), bias.contiguous());
 }
 
 }  // namespace cdsp

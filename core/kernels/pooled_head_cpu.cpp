@@ -9,6 +9,7 @@
 #include "kernels/pooled_head.h"
 #include "kernels/rms_norm.h"
 #include "kernels/tile_gemm.h"
+#include "kernels/transposed_copy.h"
 #include "kernels/work_queue.h"
 
 namespace cdsp {
@@ -43,7 +44,7 @@ class PooledHeadCpu : public torch::autograd::Function<PooledHeadCpu> {
                             const at::Tensor& norm, const at::Tensor& weight,
                             const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor h = input.contiguous(), columns = weight.t().contiguous();  // [d, classes]
+    const at::Tensor h = input.contiguous(), columns = transposed_copy(weight);  // [d, classes]
     const Shape shape{h.size(0), h.size(1), h.size(2), weight.size(0)};
     at::Tensor pooled = at::empty({shape.batch, shape.d}, h.options());
     at::Tensor logits = at::empty({shape.batch, shape.classes}, h.options());

@@ -41,8 +41,8 @@ struct SimdLoops {
   void (*gated_silu)(int64_t n, const T* z, const T* gate, T* out);
   /// hidden = z sigma(z); d_z = upstream * SiLU'(z)
   void (*silu_backward)(int64_t n, const T* z, const T* upstream, T* hidden, T* d_z);
-  /// hidden = SiLU(z); d_z, which holds the upstream gradient, becomes factor * upstream *
-  /// SiLU'(z). Returns the sum of upstream * hidden.
+  /// hidden = factor * SiLU(z); d_z, which holds the upstream gradient, becomes factor * upstream *
+  /// SiLU'(z). Returns the sum of upstream * SiLU(z).
   T (*scaled_silu_backward)(int64_t n, T factor, const T* z, T* hidden, T* d_z);
   /// to [columns, rows] = from [rows, columns] transposed, rows of both that far apart.
   void (*transpose)(int64_t rows, int64_t columns, const T* from, int64_t from_row, T* to,

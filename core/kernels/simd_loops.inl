@@ -97,7 +97,7 @@ T scaled_silu_backward(int64_t n, T factor, const T* __restrict z, T* __restrict
 #pragma omp simd
     for (int l = 0; l < count; ++l) {
       const T number = z[begin + l], s = sigmoid(number), value = number * s;
-      hidden[begin + l] = value;
+      hidden[begin + l] = factor * value;
       inner[l] += d_z[begin + l] * value;
       d_z[begin + l] *= factor * (s + value * (T(1) - s));
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -194,11 +195,23 @@ TEST_CASE("totals weigh every image alike, not every task") {
 
 TEST_CASE("an evaluation asked to stop stops between batches") {
   const Test test;
-  int asked = 0;
-  const auto keep_going = [&asked] { return ++asked < 3; };
-  CHECK_THROWS_AS(evaluate(network_of(Variant::kCdsp), test.split, all_protocols(3), 2, keep_going),
-                  WorkError);
-  CHECK(asked == 3);
+  // The fused engine's threads share out four batches before they meet.
+  for (const auto& [engine, batch_size] :
+       {std::pair{EngineChoice::kReference, 4}, {EngineChoice::kFused, 1}}) {
+    INFO("batches of " << batch_size);
+    std::vector<double> shares;
+    const auto keep_going = [&shares](double share) {
+      shares.push_back(share);
+      return shares.size() < 3;
+    };
+    CHECK_THROWS_AS(evaluate(network_of(Variant::kCdsp, engine), test.split, all_protocols(3),
+                             batch_size, keep_going),
+                    WorkError);
+    REQUIRE(shares.size() == 3);
+    CHECK(shares[0] == 0.0);
+    CHECK(shares[1] == Catch::Approx(1.0 / 3.0));
+    CHECK(shares[2] == Catch::Approx(2.0 / 3.0));
+  }
 }
 
 TEST_CASE("evaluating leaves the network as it was and records no gradients") {

@@ -8,6 +8,7 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/tile_sizes.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -25,17 +26,17 @@ struct LayerShape {
 };
 
 std::vector<LayerShape> layer_shapes(Draw& draw) {
-  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},    // columns not divisible by experts
-                                    {9, 6, 12, 3, 1, 5},     // one expert a token
-                                    {9, 6, 12, 3, 3, 5},     // every expert
-                                    {8, 4, 10, 5, 2, 1},     // one column each
-                                    {8, 4, 10, 5, 2, 10},    // every column
-                                    {2, 3, 18, 9, 1, 4},     // most experts idle
-                                    {1, 4, 9, 4, 2, 3},      // one token
-                                    {6, 3, 5, 1, 1, 4},      // one expert
-                                    {300, 8, 40, 3, 2, 17},  // many tokens an expert
-                                    {700, 6, 20, 2, 2, 12},  // more than one stretch and tile
-                                    {1300, 6, 40, 4, 1, 17}};
+  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},      // columns not divisible by experts
+                                    {9, 6, 12, 3, 1, 5},       // one expert a token
+                                    {9, 6, 12, 3, 3, 5},       // every expert
+                                    {8, 4, 10, 5, 2, 1},       // one column each
+                                    {8, 4, 10, 5, 2, 10},      // every column
+                                    {2, 3, 18, 9, 1, 4},       // most experts idle
+                                    {1, 4, 9, 4, 2, 3},        // one token
+                                    {6, 3, 5, 1, 1, 4},        // one expert
+                                    {300, 8, 40, 3, 2, 17},    // many tokens an expert
+                                    {700, 6, 20, 2, 2, 12},    // more than one stretch and tile
+                                    {1700, 6, 40, 4, 1, 17}};  // and more than one block
   for (int i = 0; i < 8; ++i) {
     const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
@@ -154,6 +155,20 @@ TEST_CASE("both fused forms equal the loop on every shape, whichever of them pay
       check_same(by_function(c, n.dtype, cdsp_layer_dense_cpu), expected, c.choices, n.tolerance);
       check_same(by_function(c, n.dtype, cdsp_layer_grouped_cpu), expected, c.choices, n.tolerance);
     }
+  }
+}
+
+TEST_CASE("experts may be idle in some blocks of tokens and busy in others") {
+  Draw draw(12);
+  LayerCase c({3 * kBlockTokens, 6, 40, 5, 2, 17}, draw);
+  // The first block sees experts 0 to 2, the second 2 and 3, the third all but 4, which stays idle.
+  c.choices = at::cat({draw.choices(kBlockTokens, 3, 2), draw.choices(kBlockTokens, 2, 2) + 2,
+                       draw.choices(kBlockTokens, 4, 2)});
+  c.weights = draw.weights_on(c.choices, 5);
+  const LayerResult expected = by_loop(c);
+  for (const Numerics& n : all_numerics()) {
+    INFO(n.name);
+    check_same(by_layer(c, n), expected, c.choices, n.tolerance);
   }
 }
 

@@ -24,7 +24,7 @@ struct ExpertsShape {
 std::vector<ExpertsShape> experts_shapes(Draw& draw) {
   std::vector<ExpertsShape> shapes = {{7, 5, 4, 2, 3},   {9, 6, 3, 1, 4},   {9, 6, 3, 3, 4},
                                       {2, 4, 9, 1, 2},   {1, 4, 4, 2, 5},   {6, 3, 1, 1, 1},
-                                      {300, 8, 3, 2, 5}, {700, 6, 2, 2, 5}, {1300, 5, 4, 1, 3}};
+                                      {300, 8, 3, 2, 5}, {700, 6, 2, 2, 5}, {1700, 5, 4, 1, 3}};
   for (int i = 0; i < 6; ++i) {
     const int64_t experts = draw.between(1, 9);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), experts, draw.between(1, experts),
