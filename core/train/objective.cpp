@@ -8,7 +8,7 @@
 namespace cdsp {
 
 at::Tensor cross_entropy_per_image(const at::Tensor& logits, const at::Tensor& labels) {
-  return -at::log_softmax(logits, -1).gather(1, labels.unsqueeze(1)).squeeze(1);
+  return at::nll_loss(at::log_softmax(logits, -1), labels, {}, at::Reduction::None);
 }
 
 Objective objective(const Config& config, const ForwardResult& forward, const at::Tensor& labels,

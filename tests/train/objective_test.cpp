@@ -2,6 +2,7 @@
 #include "train/objective.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -125,6 +126,18 @@ TEST_CASE("per-task sums count images, right answers and losses of each task") {
   const at::Tensor sums = per_task_sums(logits, labels, tasks, losses, 3);
   const at::Tensor expected = at::tensor({2., 0., 2., 1., 0., 2., 4.25, 0., 1.5}, at::kDouble);
   CHECK(at::equal(sums, expected));
+}
+
+TEST_CASE("an answer is the first of the largest logits, as argmax has it, numbers or not") {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor logits =
+      at::tensor({1., 3., 3., kNan, 5., 9., 2., kNan, kNan, 4., 4., 4.}, at::kDouble).view({4, 3});
+  const at::Tensor tasks = at::tensor({0, 1, 2, 3}, at::kLong);
+  for (int64_t label = 0; label < 3; ++label) {
+    const at::Tensor labels = at::full({4}, label, at::kLong);
+    const at::Tensor sums = per_task_sums(logits, labels, tasks, at::zeros({4}, at::kDouble), 4);
+    CHECK(at::equal(sums.narrow(0, 4, 4), logits.argmax(1).eq(labels).to(at::kDouble)));
+  }
 }
 
 TEST_CASE("a step's numbers read back by name, and a task without images has no accuracy") {
