@@ -4,6 +4,7 @@
 
 #include "experiment/bench_images.h"
 #include "kernels/tile_sizes.h"
+#include "kernels/token_blocks.h"
 
 namespace cdsp {
 namespace {
@@ -96,14 +97,15 @@ class Collector {
   /// In long stretches.
   template <typename ProductsOf>
   void on_experts(const ProductsOf& products_of) {
-    on_shares(
-        1, tokens_, [](int64_t) { return kStretchTokens; }, products_of);
+    const auto longest = [](int64_t) { return kStretchTokens; };
+    on_shares(1, tokens_, longest, products_of);
   }
 
   /// As the engine cuts them: block by block, in even tiles.
   template <typename ProductsOf>
   void on_experts_of_blocks(const ProductsOf& products_of) {
-    for (const auto& [blocks, tokens] : pieces_of(tokens_, kBlockTokens))
+    const TokenBlocks cut(tokens_, config_.moe.top_k, config_.moe.num_experts);
+    for (const auto& [blocks, tokens] : pieces_of(tokens_, cut.length()))
       on_shares(blocks, tokens, even_tile_rows, products_of);
   }
 

@@ -40,6 +40,7 @@ struct Shape {
   std::vector<ColumnSelection> selections;
   int64_t rank = 0, row = 0;  // of the longest selection, and padded to whole registers
   int64_t pairs() const { return tokens * top_k; }
+  TokenBlocks blocks() const { return {tokens, top_k, experts}; }
   int64_t packed() const { return d * row; }  // numbers of one expert's U_i or V_i, padded
 };
 
@@ -136,8 +137,8 @@ struct BackwardScratch {
   T* d_inputs;
 };
 
-/// One block's share of the sums over all tokens: per expert g_i(U) [d, row] and g_i(V) [rank, d]
-/// side by side, dL/ds_i, and whether it has a token there; where not, the rest means nothing.
+/// A share of the sums over all tokens: per expert g_i(U) [d, row] and g_i(V) [rank, d] side by
+/// side, dL/ds_i, and whether it had a token yet; where not, the rest means nothing.
 template <typename T>
 struct Share {
   T *parts, *gate;
@@ -153,13 +154,14 @@ void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertToken
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
   const T gate = in.gate[expert];
   const auto& [x, e, hidden, d_z, d_inputs] = scratch;
-  share.gate[expert] = 0;
+  const bool is_first = !share.is_used[expert];
   share.is_used[expert] = true;
+  if (is_first) share.gate[expert] = 0;
   T *to_u = share.parts + expert * 2 * shape.packed(), *to_v = to_u + shape.packed();
   const int64_t tile_rows = even_tile_rows(stretch.tokens());
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
     const int64_t rows = std::min(tile_rows, stretch.end - begin);
-    const Into into = begin == stretch.begin ? Into::kSet : Into::kAdd;
+    const Into into = is_first && begin == stretch.begin ? Into::kSet : Into::kAdd;
     loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
     loops.gather_rows(rows, d, tokens.tokens_from(begin), upstream, e);
     tile_gemm(rows, row, d, plain<T>(e, d), in.wide + expert * shape.packed(), row, Into::kSet, d_z,
@@ -252,7 +254,7 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
       const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
       const scalar_t* base = pointer_or_null<scalar_t>(residual);
       if (keep) z = at::empty({shape.pairs(), shape.row}, x.options());
-      for_each_block(shape.tokens, [&](int64_t, const TokenBlock& block) {
+      shape.blocks().for_each([&](const TokenBlock& block) {
         forward_block<scalar_t>(shape, in, index, block, base, keep ? pointer(z) : nullptr,
                                 pointer(y));
       });
@@ -282,16 +284,17 @@ class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu
       pack(shape, static_cast<const scalar_t*>(pointer(v_columns)),
            static_cast<const scalar_t*>(pointer(u_columns)), wide, tall);
       const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
-      const int64_t blocks = blocks_of(shape.tokens), *index = indices.data_ptr<int64_t>();
-      const at::Tensor parts = at::empty({blocks, experts, 2 * shape.packed()}, x.options());
-      const at::Tensor gate_parts = at::empty({blocks, experts}, x.options());
-      const auto is_used = std::make_unique<bool[]>(static_cast<size_t>(blocks * experts));
+      const TokenBlocks token_blocks = shape.blocks();
+      const int64_t pieces = token_blocks.shares(), *index = indices.data_ptr<int64_t>();
+      const at::Tensor parts = at::empty({pieces, experts, 2 * shape.packed()}, x.options());
+      const at::Tensor gate_parts = at::empty({pieces, experts}, x.options());
+      const auto is_used = std::make_unique<bool[]>(static_cast<size_t>(pieces * experts));
       std::vector<Share<scalar_t>> shares;
-      for (int64_t i = 0; i < blocks; ++i) {
+      for (int64_t i = 0; i < pieces; ++i) {
         shares.push_back({pointer(parts) + i * experts * 2 * shape.packed(),
                           pointer(gate_parts) + i * experts, is_used.get() + i * experts});
       }
-      for_each_block(shape.tokens, [&](int64_t i, const TokenBlock& block) {
+      token_blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool) {
         backward_block<scalar_t>(shape, in, index, block, pointer(up), pointer(z),
                                  pointer(d_weights), pointer(d_x), shares[static_cast<size_t>(i)]);
       });

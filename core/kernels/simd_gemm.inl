@@ -93,7 +93,7 @@ inline void gemm_rows(const GemmShape& tile, int64_t m, const T* a, const T* b, 
 }
 
 // Rows of a block: as many sums as the register file holds beside a row of B and a spare register
-// or two; in 32 registers 16, 8, 8 and 6 rows, which divide tiles of 16 and 64 with little left.
+// or two.
 constexpr int gemm_block_rows(int vectors) {
   constexpr int kRegisters = CDSP_SIMD_REGISTERS;
   if (kRegisters >= 32) return vectors == 1 ? 16 : vectors <= 3 ? 8 : 6;
@@ -128,6 +128,8 @@ void gemm(const GemmShape& shape, const T* a, const T* b, const T* addend, T* c)
     gemm_panels<T, CDSP_SIMD_BYTES, kVectors, false>(shape, shape.m, shape.n, a, b, addend, c);
   }
 }
+
+#undef CDSP_UNROLLED
 
 }  // namespace CDSP_SIMD
 }  // namespace cdsp

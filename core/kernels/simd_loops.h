@@ -52,7 +52,7 @@ struct SimdLoops {
   /// out = a * b; out may be a
   void (*multiply)(int64_t n, const T* a, const T* b, T* out);
   /// out = base + the sum over i of scales[i] * rows[i], rows of n; base may be null (0), scales
-  /// too (1).
+  /// too (1); out may be base.
   void (*sum_rows)(int64_t n, int64_t count, const T* base, const T* scales, const T* const* rows,
                    T* out);
   /// out += scale * a

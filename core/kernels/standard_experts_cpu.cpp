@@ -30,6 +30,7 @@ using torch::autograd::variable_list;
 struct Shape {
   int64_t tokens, d, hidden, experts, top_k;
   int64_t pairs() const { return tokens * top_k; }
+  TokenBlocks blocks() const { return {tokens, top_k, experts}; }
   /// Gradients of all parameters: w1 [N, f, d], b1 [N, f], w2 [N, d, f], b2 [N, d].
   int64_t share() const { return experts * (2 * hidden * d + hidden + d); }
 };
@@ -154,7 +155,7 @@ void backward_stretch(const Shape& shape, const Weights<T>& weights, const Exper
   }
 }
 
-/// This block's share [share()] of the parameters' gradients is added to.
+/// Adds this block's part of the parameters' gradients to share [share()].
 template <typename T>
 void backward_block(const Shape& shape, const Weights<T>& weights, const int64_t* indices,
                     const TokenBlock& block, const T* x, const T* upstream, const T* kept_z,
@@ -192,7 +193,7 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
                                       pointer(b2), pointer(router)};
       const scalar_t* base = pointer_or_null<scalar_t>(residual);
       if (keep) z = at::empty({shape.pairs(), shape.hidden}, x.options());
-      for_each_block(shape.tokens, [&](int64_t, const TokenBlock& block) {
+      shape.blocks().for_each([&](const TokenBlock& block) {
         forward_block<scalar_t>(shape, weights, index, block, pointer(x), base,
                                 keep ? pointer(z) : nullptr, pointer(y));
       });
@@ -209,19 +210,21 @@ class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> 
     const at::Tensor up = upstream[0].contiguous();
     const Shape shape{x.size(0), x.size(1), w1.size(1), w1.size(0), indices.size(1)};
     at::Tensor d_x = at::empty_like(x), d_router = at::zeros_like(router);
-    const int64_t blocks = blocks_of(shape.tokens), *index = indices.data_ptr<int64_t>();
-    const at::Tensor shares = at::zeros({blocks, shape.share()}, x.options());
+    const TokenBlocks blocks = shape.blocks();
+    const int64_t* index = indices.data_ptr<int64_t>();
+    const at::Tensor shares = at::empty({blocks.shares(), shape.share()}, x.options());
     at::Tensor total = at::empty({shape.share()}, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const Weights<scalar_t> weights{pointer(w1), pointer(w2), pointer(b1), pointer(b2),
                                       pointer(router)};
-      for_each_block(shape.tokens, [&](int64_t i, const TokenBlock& block) {
+      blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool is_first) {
+        scalar_t* share = pointer(shares) + i * shape.share();
+        if (is_first) std::fill_n(share, shape.share(), scalar_t(0));
         backward_block<scalar_t>(shape, weights, index, block, pointer(x), pointer(up), pointer(z),
-                                 pointer(d_router), pointer(d_x),
-                                 pointer(shares) + i * shape.share());
+                                 pointer(d_router), pointer(d_x), share);
       });
-      sum_shares<scalar_t>(blocks, shape.share(), pointer(shares), pointer(total));
+      sum_shares<scalar_t>(blocks.shares(), shape.share(), pointer(shares), pointer(total));
     });
     const int64_t f = shape.hidden, d = shape.d, n = shape.experts;
     Slices slices(total);

@@ -9,18 +9,24 @@ namespace cdsp {
 /// Tokens that a tile of the fused CPU kernels holds: its matrices fit the L1 and L2 caches.
 inline constexpr int64_t kTileTokens = 64;
 
-/// Tokens of a tile when `tokens` (at least one) of an expert are cut into as few and as equal
-/// tiles as possible: a short one at the end would go through the weights and their gradients for
-/// little.
+/// Tokens of a tile when `tokens` (at least one) of an expert are cut into as few tiles as
+/// possible, all but the last one equal: a short one would go through the weights and their
+/// gradients for little.
 inline int64_t even_tile_rows(int64_t tokens) {
   const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
   return (tokens + tiles - 1) / tiles;
 }
 
-/// Tokens that go through all their experts together, and whose weights' gradients share one sum:
-/// sixteen of the paper's images. Their inputs and outputs fit the L2 cache beside the experts'
-/// weights. Fixed, so that the sums do not depend on the number of threads.
+/// Tokens, at most, that go through all their experts together: sixteen of the paper's images. At
+/// the paper's sizes their inputs and outputs fit an L2 cache of 2 MB beside the experts' weights.
 inline constexpr int64_t kBlockTokens = 784;
+
+/// Few tokens are cut into this many blocks, so that some threads have work, unless blocks would
+/// get shorter than kShortBlock.
+inline constexpr int64_t kBlocksForThreads = 4, kShortBlock = 196;
+
+/// Tokens of an expert, on average, that one share of its weights' gradients is worth.
+inline constexpr int64_t kShareTokens = 96;
 
 /// Tokens of one expert that share one sum of its weights' gradients in the dense form. Fixed, so
 /// that the sums do not depend on the number of threads.

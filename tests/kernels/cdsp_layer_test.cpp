@@ -8,7 +8,7 @@
 
 #include <ATen/ATen.h>
 
-#include "kernels/tile_sizes.h"
+#include "kernels/token_blocks.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -35,8 +35,8 @@ std::vector<LayerShape> layer_shapes(Draw& draw) {
                                     {1, 4, 9, 4, 2, 3},        // one token
                                     {6, 3, 5, 1, 1, 4},        // one expert
                                     {300, 8, 40, 3, 2, 17},    // many tokens an expert
-                                    {700, 6, 20, 2, 2, 12},    // more than one stretch and tile
-                                    {1700, 6, 40, 4, 1, 17}};  // and more than one block
+                                    {700, 6, 20, 2, 2, 12},    // more than one tile
+                                    {1700, 6, 40, 4, 1, 17}};  // and stretches and blocks
   for (int i = 0; i < 8; ++i) {
     const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
@@ -160,10 +160,12 @@ TEST_CASE("both fused forms equal the loop on every shape, whichever of them pay
 
 TEST_CASE("experts may be idle in some blocks of tokens and busy in others") {
   Draw draw(12);
-  LayerCase c({3 * kBlockTokens, 6, 40, 5, 2, 17}, draw);
-  // The first block sees experts 0 to 2, the second 2 and 3, the third all but 4, which stays idle.
-  c.choices = at::cat({draw.choices(kBlockTokens, 3, 2), draw.choices(kBlockTokens, 2, 2) + 2,
-                       draw.choices(kBlockTokens, 4, 2)});
+  const int64_t length = 600, tokens = 4 * length;
+  REQUIRE(TokenBlocks(tokens, 2, 5).length() == length);
+  LayerCase c({tokens, 6, 40, 5, 2, 17}, draw);
+  // Experts 0 to 2, then 2 and 3, then all but 4, which stays idle.
+  c.choices = at::cat(
+      {draw.choices(length, 3, 2), draw.choices(length, 2, 2) + 2, draw.choices(2 * length, 4, 2)});
   c.weights = draw.weights_on(c.choices, 5);
   const LayerResult expected = by_loop(c);
   for (const Numerics& n : all_numerics()) {
@@ -287,7 +289,7 @@ TEST_CASE("the layer gives the same bytes every time") {
   const Numerics n = GENERATE(from_range(all_numerics()));
   INFO(n.name);
   Draw draw(7);
-  const LayerCase c({700, 16, 64, 8, 2, 23}, draw);
+  const LayerCase c({1700, 16, 64, 8, 2, 23}, draw);
   const LayerResult once = by_layer(c, n), again = by_layer(c, n);
   CHECK(same_bytes(once.y, again.y));
   CHECK(same_bytes(once.x, again.x));

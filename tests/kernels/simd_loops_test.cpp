@@ -90,6 +90,9 @@ TEST_CASE("every instruction set's activations, sums and copies") {
       const at::Tensor factors = in(at::tensor(std::vector<double>{2.0, -0.5}));
       loops.sum_rows(n, 2, p(right), p(factors), rows.data(), p(out));
       CHECK(relative_error(out, b + 6.0 * a - 0.5 * z) < tolerance);
+      out.copy_(b);
+      loops.sum_rows(n, 2, p(out), p(factors), rows.data(), p(out));
+      CHECK(relative_error(out, b + 6.0 * a - 0.5 * z) < tolerance);
       loops.sum_rows(n, 2, nullptr, nullptr, rows.data(), p(out));
       CHECK(relative_error(out, 3.0 * a + z) < tolerance);
       const double dot = loops.dot(n, p(x), p(right));

@@ -48,7 +48,7 @@ Outcome train_with(int64_t threads, const Config& config, const Dataset& data) {
     }
   }
   for (const Evaluation& found : evaluate(trainer.network(), place(data.test, at::kCPU),
-                                          all_protocols(data.test.tasks()), 100)) {
+                                          all_protocols(data.test.tasks()), 16)) {
     outcome.numbers.push_back(found.total_accuracy());
     outcome.numbers.push_back(found.total_loss());
     for (const auto& layer : found.routing) {
@@ -108,7 +108,7 @@ TEST_CASE("other forms and sizes give the same bytes with 1, 2 and 4 threads, to
   SECTION("many experts on a wide backbone") {
     config.moe.num_experts = 64;
     config.moe.d_base = 2048;
-    config.train.batch_size = 16;
+    config.train.batch_size = 40;
   }
   SECTION("a large batch, balanced by the variation of counts") {
     config.variant = Variant::kBaseline;
