@@ -1,5 +1,5 @@
-// A matrix turned over in memory, by the engine's own loop: LibTorch's copy of a transposed view
-// takes several times as long on matrices as small as a network's weights.
+// A matrix turned over in memory, by the engine's own loop: LibTorch's copy of a transposed view is
+// made for tensors of any layout, a network's weights are small and always lie in rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>
