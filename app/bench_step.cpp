@@ -35,6 +35,7 @@ Json step_json(const StepBenchResult& result) {
                {"ms_per_step", result.ms_per_step},
                {"ms_fastest", result.ms_fastest},
                {"ms_slowest", result.ms_slowest},
+               {"ms_of_rounds", result.ms_of_rounds},
                {"images_per_s", result.images_per_s},
                {"peak_memory_bytes", result.peak_memory_bytes}};
   if (!result.step.empty()) json["step"] = result.step;

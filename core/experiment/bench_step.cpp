@@ -129,6 +129,7 @@ StepBenchResult finished(const Bench& bench) {
   result.ms_per_step = times.median;
   result.ms_fastest = times.fastest;
   result.ms_slowest = times.slowest;
+  result.ms_of_rounds = bench.milliseconds;
   result.images_per_s = speed(times.median);
   if (bench.floor) {
     StepFloor floor;
@@ -143,18 +144,20 @@ StepBenchResult finished(const Bench& bench) {
   return result;
 }
 
-/// Sets times_training_speed where the training of the same setting was measured.
-void compare_phases(std::vector<StepBenchResult>& results) {
-  for (StepBenchResult& evaluation : results) {
-    if (evaluation.phase != to_string(BenchPhase::kEvaluate)) continue;
-    for (const StepBenchResult& training : results) {
-      if (training.phase == to_string(BenchPhase::kTrain) &&
-          training.variant == evaluation.variant && training.batch == evaluation.batch &&
-          training.threads == evaluation.threads && training.dtype == evaluation.dtype) {
-        evaluation.times_training_speed = evaluation.images_per_s / training.images_per_s;
-      }
-    }
+bool is_training_of(const StepBenchResult& training, const StepBenchResult& evaluation) {
+  return training.phase == to_string(BenchPhase::kTrain) &&
+         training.variant == evaluation.variant && training.batch == evaluation.batch &&
+         training.threads == evaluation.threads && training.dtype == evaluation.dtype;
+}
+
+/// How many times as fast as the training of the same setting, where that was measured too.
+std::optional<double> times_training_speed(const Bench& bench, const std::vector<Bench>& all) {
+  if (bench.phase != BenchPhase::kEvaluate) return std::nullopt;
+  for (const Bench& other : all) {
+    if (is_training_of(other.result, bench.result))
+      return median_ratio(other.milliseconds, bench.milliseconds);
   }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -180,7 +183,10 @@ std::vector<StepBenchResult> measure_steps(const std::vector<StepSetting>& setti
     for (Bench& bench : benches) measure(bench, steps);
   }
   std::vector<StepBenchResult> results;
-  for (const Bench& bench : benches) results.push_back(finished(bench));
+  for (const Bench& bench : benches) {
+    results.push_back(finished(bench));
+    results.back().times_training_speed = times_training_speed(bench, benches);
+  }
   return results;
 }
 
@@ -201,10 +207,7 @@ std::vector<StepBenchResult> bench_step(const Config& base, const StepBenchReque
       }
     }
   }
-  std::vector<StepBenchResult> results =
-      measure_steps(settings, request.device, request.steps, request.repeats);
-  compare_phases(results);
-  return results;
+  return measure_steps(settings, request.device, request.steps, request.repeats);
 }
 
 }  // namespace cdsp

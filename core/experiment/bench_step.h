@@ -40,9 +40,11 @@ struct StepBenchResult {
   int64_t batch = 0, threads = 0;
   double ms_per_step = 0;  // median over the repeats
   double ms_fastest = 0, ms_slowest = 0;
+  std::vector<double> ms_of_rounds;  // each repeat's
   double images_per_s = 0;
   std::optional<StepFloor> floor;  // on the CPU only
-  /// For an evaluation whose training was measured too: images_per_s over training's.
+  /// For an evaluation whose training was measured too: a training step's time over its own, median
+  /// over the rounds.
   std::optional<double> times_training_speed;
   int64_t peak_memory_bytes = 0;  // of the process so far
 };

@@ -6,6 +6,7 @@
 // lies, in rows, and A through two strides, so that A may be transposed. Nothing is packed: on
 // tiles of this size OpenBLAS spent a third of its time on that (docs/performance.md).
 
+// Until the end of simd_loops.inl.
 #ifdef __clang__
 #define CDSP_UNROLLED _Pragma("clang loop unroll(full)")
 #else
@@ -128,8 +129,6 @@ void gemm(const GemmShape& shape, const T* a, const T* b, const T* addend, T* c)
     gemm_panels<T, CDSP_SIMD_BYTES, kVectors, false>(shape, shape.m, shape.n, a, b, addend, c);
   }
 }
-
-#undef CDSP_UNROLLED
 
 }  // namespace CDSP_SIMD
 }  // namespace cdsp

@@ -106,10 +106,10 @@ T scaled_silu_backward(int64_t n, T factor, const T* __restrict z, T* __restrict
 }
 
 #if defined(__clang__) || __GNUC__ >= 12
-#define CDSP_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else  // GCC's own name for it; both count on through a's four numbers and b's
-#define CDSP_SHUFFLE(a, b, i, j, k, l) \
-  __builtin_shuffle(a, b, __extension__(__typeof__(a < b)){i, j, k, l})
+#define CDSP_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else  // GCC's own name for it; both count on through a's numbers and b's
+#define CDSP_SHUFFLE(a, b, ...) \
+  __builtin_shuffle(a, b, __extension__(__typeof__(a < b)){__VA_ARGS__})
 #endif
 
 // Four rows of four numbers: neighbouring rows are interleaved, then the two results.
@@ -127,20 +127,79 @@ inline void transpose_four(const T* from, int64_t from_row, T* to, int64_t to_ro
   *reinterpret_cast<Four*>(to + 2 * to_row) = CDSP_SHUFFLE(ab_right, cd_right, 0, 1, 4, 5);
   *reinterpret_cast<Four*>(to + 3 * to_row) = CDSP_SHUFFLE(ab_right, cd_right, 2, 3, 6, 7);
 }
+
+// One number from each of two registers in turn, from their first halves and from their second.
+template <typename Vector, int... kLane>
+inline void interleave(const Vector& a, const Vector& b, std::integer_sequence<int, kLane...>,
+                       Vector& first, Vector& second) {
+  constexpr int kLanes = sizeof...(kLane);
+  first = CDSP_SHUFFLE(a, b, (kLane / 2 + kLane % 2 * kLanes)...);
+  second = CDSP_SHUFFLE(a, b, ((kLanes + kLane) / 2 + kLane % 2 * kLanes)...);
+}
 #undef CDSP_SHUFFLE
+
+// As many rows of as many numbers as a register has lanes: each time rows of the first half are
+// interleaved with those of the second, one bit of a number's place goes from its row to its
+// column.
+template <typename T, int kBytes>
+inline void transpose_square(const T* __restrict from, int64_t from_row, T* __restrict to,
+                             int64_t to_row) {
+  typedef T Vector __attribute__((vector_size(kBytes)));
+  constexpr int kLanes = kBytes / static_cast<int>(sizeof(T));
+  if constexpr (kLanes == 4) return transpose_four(from, from_row, to, to_row);
+  Vector rows[kLanes];
+  CDSP_UNROLLED
+  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(&rows[i], from + i * from_row, kBytes);
+  CDSP_UNROLLED
+  for (int done = 1; done < kLanes; done *= 2) {
+    Vector mixed[kLanes];
+    CDSP_UNROLLED
+    for (int i = 0; i < kLanes / 2; ++i) {
+      interleave(rows[i], rows[i + kLanes / 2], std::make_integer_sequence<int, kLanes>(),
+                 mixed[2 * i], mixed[2 * i + 1]);
+    }
+    CDSP_UNROLLED
+    for (int i = 0; i < kLanes; ++i) rows[i] = mixed[i];
+  }
+  CDSP_UNROLLED
+  for (int i = 0; i < kLanes; ++i) __builtin_memcpy(to + i * to_row, &rows[i], kBytes);
+}
+
+// Whole squares; what is left at the right and below goes to smaller ones, at last to single
+// numbers.
+template <typename T, int kBytes>
+inline void transpose_by(int64_t rows, int64_t columns, const T* __restrict from, int64_t from_row,
+                         T* __restrict to, int64_t to_row) {
+  constexpr int64_t kLanes = kBytes / static_cast<int64_t>(sizeof(T));
+  if constexpr (kLanes == 1) {
+    for (int64_t c = 0; c < columns; ++c) {
+      for (int64_t r = 0; r < rows; ++r) to[c * to_row + r] = from[r * from_row + c];
+    }
+  } else {
+    const int64_t whole_rows = rows / kLanes * kLanes, whole_columns = columns / kLanes * kLanes;
+    for (int64_t c = 0; c < whole_columns; c += kLanes) {
+      for (int64_t r = 0; r < whole_rows; r += kLanes)
+        transpose_square<T, kBytes>(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
+    }
+    if (whole_columns < columns) {
+      transpose_by<T, kBytes / 2>(rows, columns - whole_columns, from + whole_columns, from_row,
+                                  to + whole_columns * to_row, to_row);
+    }
+    if (whole_rows < rows) {
+      transpose_by<T, kBytes / 2>(rows - whole_rows, whole_columns, from + whole_rows * from_row,
+                                  from_row, to + whole_rows, to_row);
+    }
+  }
+}
 
 template <typename T>
 void transpose(int64_t rows, int64_t columns, const T* __restrict from, int64_t from_row,
                T* __restrict to, int64_t to_row) {
-  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
-  for (int64_t c = 0; c < whole_columns; c += 4) {
-    for (int64_t r = 0; r < whole_rows; r += 4)
-      transpose_four(from + r * from_row + c, from_row, to + c * to_row + r, to_row);
-  }
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = c < whole_columns ? whole_rows : 0; r < rows; ++r)
-      to[c * to_row + r] = from[r * from_row + c];
-  }
+  // AVX-512 takes numbers from anywhere in two registers; before it, halves of a register are
+  // apart.
+  constexpr int kFour = 4 * static_cast<int>(sizeof(T));
+  constexpr int kBytes = CDSP_SIMD_BYTES == 64 || CDSP_SIMD_BYTES < kFour ? CDSP_SIMD_BYTES : kFour;
+  transpose_by<T, kBytes>(rows, columns, from, from_row, to, to_row);
 }
 
 template <typename T>
@@ -562,3 +621,5 @@ const SimdLoops<T>& table(const char* name) {
 
 }  // namespace CDSP_SIMD
 }  // namespace cdsp
+
+#undef CDSP_UNROLLED

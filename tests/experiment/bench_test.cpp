@@ -1,6 +1,8 @@
 // The benchmarks as functions, in tiny sizes: what they return, never how long it took.
+#include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 
@@ -95,6 +97,26 @@ TEST_CASE("kernels are measured forward and, where they have one, backward", "[e
     // Of one round the median is the ratio itself.
     CHECK(result.speedup == Catch::Approx(result.reference_ms / result.fused_ms));
   }
+}
+
+TEST_CASE("an evaluation is compared to its training round by round", "[experiment]") {
+  StepBenchRequest request;
+  request.variants = {Variant::kCdsp};
+  request.phases = {BenchPhase::kTrain, BenchPhase::kEvaluate};
+  request.batches = {4};
+  request.threads = {1};
+  request.steps = 1;
+  request.repeats = 4;
+  const auto results = bench_step(tiny(), request);
+  const std::vector<double>&training = results[0].ms_of_rounds,
+        &evaluation = results[1].ms_of_rounds;
+  REQUIRE(training.size() == 4);
+  REQUIRE(evaluation.size() == 4);
+  std::vector<double> ratios;
+  for (size_t round = 0; round < 4; ++round) ratios.push_back(training[round] / evaluation[round]);
+  std::sort(ratios.begin(), ratios.end());
+  CHECK(results[1].times_training_speed.value() == Catch::Approx((ratios[1] + ratios[2]) / 2));
+  CHECK(results[0].ms_fastest == *std::min_element(training.begin(), training.end()));
 }
 
 TEST_CASE("a step has its floor beside it, and an evaluation its training", "[experiment]") {
