@@ -85,7 +85,7 @@ struct Inputs {
 /// Tokens on their way through one expert: scratch of one tile.
 template <typename T>
 struct Tile {
-  T *x, *z, *hidden;  // [tile, d], [tile, row] twice
+  T *z, *hidden;  // [tile, row]
 };
 
 /// z [pairs, row] where it is to be kept, else null; outputs [pairs, d] and their strengths c
@@ -97,14 +97,13 @@ void forward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertTokens
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
-  T *x = tile.x, *hidden = tile.hidden;
+  T* hidden = tile.hidden;
   const int64_t tile_rows = even_tile_rows(stretch.tokens());
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
     const int64_t rows = std::min(tile_rows, stretch.end - begin);
     T* z = kept_z == nullptr ? tile.z : kept_z + begin * row;
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
-    tile_gemm(rows, row, d, plain<T>(x, d), in.wide + expert * shape.packed(), row, Into::kSet, z,
-              row);
+    tile_gemm(rows, row, d, listed(in.x, d, tokens.tokens_from(begin)),
+              in.wide + expert * shape.packed(), row, Into::kSet, z, row);
     loops.silu(rows * row, z, hidden);
     tile_gemm(rows, d, rank, plain<T>(hidden, row), in.tall + expert * shape.packed(), d,
               Into::kSet, outputs + begin * d, d);
@@ -119,12 +118,12 @@ void forward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indic
                    const TokenBlock& block, const T* residual, T* kept_z, T* y) {
   const int64_t d = shape.d, k = shape.top_k, at = block.begin * d, pairs = block.count * k;
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
-  const auto [x, z, hidden, outputs, strengths] = thread_scratch<T>(
-      kTileTokens * d, kTileTokens * shape.row, kTileTokens * shape.row, pairs * d, pairs);
+  const auto [z, hidden, outputs, strengths] =
+      thread_scratch<T>(kTileTokens * shape.row, kTileTokens * shape.row, pairs * d, pairs);
   const Inputs<T> own = in.from(block.begin, shape);
   T* own_z = kept_z == nullptr ? nullptr : kept_z + block.begin * k * shape.row;
   for (const TokenStretch& stretch : tokens.stretches)
-    forward_stretch<T>(shape, own, tokens, stretch, {x, z, hidden}, own_z, outputs, strengths);
+    forward_stretch<T>(shape, own, tokens, stretch, {z, hidden}, own_z, outputs, strengths);
   sum_pairs<T>(tokens, block.count, k, d, outputs, strengths,
                residual == nullptr ? nullptr : residual + at, y + at);
 }
@@ -133,7 +132,7 @@ void forward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indic
 /// its tokens.
 template <typename T>
 struct BackwardScratch {
-  T *x, *e, *hidden, *d_z;  // [tile, d] twice, [tile, row] twice
+  T *hidden, *d_z;  // [tile, row]
   T* d_inputs;
 };
 
@@ -153,7 +152,7 @@ void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertToken
   const int64_t d = shape.d, row = shape.row, expert = stretch.expert;
   const int64_t rank = shape.selections[static_cast<size_t>(expert)].rank;
   const T gate = in.gate[expert];
-  const auto& [x, e, hidden, d_z, d_inputs] = scratch;
+  const auto& [hidden, d_z, d_inputs] = scratch;
   const bool is_first = !share.is_used[expert];
   share.is_used[expert] = true;
   if (is_first) share.gate[expert] = 0;
@@ -162,21 +161,21 @@ void backward_stretch(const Shape& shape, const Inputs<T>& in, const ExpertToken
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
     const int64_t rows = std::min(tile_rows, stretch.end - begin);
     const Into into = is_first && begin == stretch.begin ? Into::kSet : Into::kAdd;
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), in.x, x);
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), upstream, e);
-    tile_gemm(rows, row, d, plain<T>(e, d), in.wide + expert * shape.packed(), row, Into::kSet, d_z,
-              row);
+    const int64_t* token = tokens.tokens_from(begin);
+    tile_gemm(rows, row, d, listed(upstream, d, token), in.wide + expert * shape.packed(), row,
+              Into::kSet, d_z, row);
     for (int64_t i = 0; i < rows; ++i) {
-      const int64_t at = tokens.token(begin + i) * shape.experts + expert;
+      const int64_t at = token[i] * shape.experts + expert;
       const T strength = in.router[at] * gate;
       const T slope = loops.scaled_silu_backward(  // dL/dc
           row, strength, kept_z + (begin + i) * row, hidden + i * row, d_z + i * row);
       d_router[at] = slope * gate;
       share.gate[expert] += slope * in.router[at];
     }
-    tile_gemm(d, row, rows, transposed<T>(x, d), static_cast<const T*>(d_z), row, into, to_u, row);
-    tile_gemm(rank, d, rows, transposed<T>(hidden, row), static_cast<const T*>(e), d, into, to_v,
-              d);
+    tile_gemm(d, row, rows, listed_transposed(in.x, d, token), static_cast<const T*>(d_z), row,
+              into, to_u, row);
+    transposed_times_listed(rank, d, rows, static_cast<const T*>(hidden), row, upstream, d, token,
+                            into, to_v, d);
     tile_gemm(rows, d, rank, plain<T>(d_z, row), in.tall + expert * shape.packed(), d, Into::kSet,
               d_inputs + begin * d, d);
   }
@@ -188,13 +187,12 @@ void backward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indi
                     T* d_x, const Share<T>& share) {
   const int64_t d = shape.d, k = shape.top_k, row = shape.row;
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
-  const auto [x, e, hidden, d_z, d_inputs] = thread_scratch<T>(
-      kTileTokens * d, kTileTokens * d, kTileTokens * row, kTileTokens * row, block.count * k * d);
+  const auto [hidden, d_z, d_inputs] =
+      thread_scratch<T>(kTileTokens * row, kTileTokens * row, block.count * k * d);
   for (const TokenStretch& stretch : tokens.stretches) {
     backward_stretch<T>(shape, in.from(block.begin, shape), tokens, stretch,
                         upstream + block.begin * d, kept_z + block.begin * k * row,
-                        {x, e, hidden, d_z, d_inputs}, d_router + block.begin * shape.experts,
-                        share);
+                        {hidden, d_z, d_inputs}, d_router + block.begin * shape.experts, share);
   }
   sum_pairs<T>(tokens, block.count, k, d, d_inputs, nullptr, nullptr, d_x + block.begin * d);
 }

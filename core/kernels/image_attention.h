@@ -58,10 +58,7 @@ class ImageAttention {
         T* out = mixed + begin * shape_.d() + head * shape_.d_head;
         tile_gemm(rows, shape_.d_head, begin + rows, transposed<T>(scores + column, row_),
                   qkv + value_column(head), shape_.width(), Into::kSet, out, shape_.d());
-        for (int64_t i = 0; i < rows; ++i) {
-          T* row = out + i * shape_.d();
-          loops_.scale(shape_.d_head, inverse[column + i], row, row);
-        }
+        loops_.scale_rows(rows, shape_.d_head, inverse + column, out, shape_.d());
       });
     }
   }

@@ -7,12 +7,19 @@
 
 namespace cdsp {
 
+/// What a product finds by an index: the rows of A; the columns of an A that is transposed, so rows
+/// in memory; the rows of B, beside an A that is transposed (a_row is 1 in both).
+enum class Listed { kNothing, kLeftRows, kLeftColumns, kRightRows };
+
 /// C[m, n] = D + A[m, k] B[k, n]. Element (i, p) of A is at i * a_row + p * a_column, so a
 /// transposed A is a matter of strides; rows of B, C and D are contiguous, b_row, c_row and d_row
-/// apart. D may be C (C += A B), or one row for all (d_row 0: a bias).
+/// apart. D may be C (C += A B), or one row for all (d_row 0: a bias). Where something is listed,
+/// index[i] or index[p] stands for i or p.
 struct GemmShape {
   int64_t m, n, k;
   int64_t a_row, a_column, b_row, c_row, d_row;
+  Listed listed = Listed::kNothing;
+  const int64_t* index = nullptr;
 };
 
 /// Neighbouring queries (or tokens, rows) that some loops take at once, each in a vector lane of
@@ -47,8 +54,6 @@ struct SimdLoops {
   /// to [columns, rows] = from [rows, columns] transposed, rows of both that far apart.
   void (*transpose)(int64_t rows, int64_t columns, const T* from, int64_t from_row, T* to,
                     int64_t to_row);
-  /// to[i] = from[index[i]], rows of d.
-  void (*gather_rows)(int64_t rows, int64_t d, const int64_t* index, const T* from, T* to);
   /// out = a * b; out may be a
   void (*multiply)(int64_t n, const T* a, const T* b, T* out);
   /// out = base + the sum over i of scales[i] * rows[i], rows of n; base may be null (0), scales
@@ -59,6 +64,8 @@ struct SimdLoops {
   void (*add_scaled)(int64_t n, T scale, const T* a, T* out);
   /// out = scale * a; out may be a
   void (*scale)(int64_t n, T scale, const T* a, T* out);
+  /// Rows of n numbers, `row` apart: each becomes its own scale times itself.
+  void (*scale_rows)(int64_t rows, int64_t n, const T* scales, T* table, int64_t row);
   /// sum of a * b
   T (*dot)(int64_t n, const T* a, const T* b);
 

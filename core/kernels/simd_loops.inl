@@ -203,16 +203,6 @@ void transpose(int64_t rows, int64_t columns, const T* __restrict from, int64_t 
 }
 
 template <typename T>
-void gather_rows(int64_t rows, int64_t d, const int64_t* __restrict index, const T* __restrict from,
-                 T* __restrict to) {
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* __restrict row = from + index[i] * d;
-#pragma omp simd
-    for (int64_t c = 0; c < d; ++c) to[i * d + c] = row[c];
-  }
-}
-
-template <typename T>
 void multiply(int64_t n, const T* a, const T* __restrict b, T* out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = a[i] * b[i];
@@ -258,6 +248,15 @@ template <typename T>
 void scale(int64_t n, T factor, const T* a, T* out) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) out[i] = factor * a[i];
+}
+
+template <typename T>
+void scale_rows(int64_t rows, int64_t n, const T* __restrict scales, T* __restrict table,
+                int64_t row) {
+  for (int64_t i = 0; i < rows; ++i) {
+#pragma omp simd
+    for (int64_t c = 0; c < n; ++c) table[i * row + c] *= scales[i];
+  }
 }
 
 template <typename T>
@@ -600,11 +599,11 @@ const SimdLoops<T>& table(const char* name) {
                                      silu_backward<T>,
                                      scaled_silu_backward<T>,
                                      transpose<T>,
-                                     gather_rows<T>,
                                      multiply<T>,
                                      sum_rows<T>,
                                      add_scaled<T>,
                                      scale<T>,
+                                     scale_rows<T>,
                                      dot<T>,
                                      rms_norm<T>,
                                      rms_norm_backward<T>,

@@ -48,7 +48,7 @@ struct Weights {
 /// Tokens on their way through one expert: scratch of one tile.
 template <typename T>
 struct Tile {
-  T *inputs, *z, *hidden;  // [tile, d], [tile, f] twice
+  T *z, *hidden;  // [tile, f]
 };
 
 /// z [pairs, f] where it is to be kept, else null; outputs [pairs, d] and their router weights
@@ -59,15 +59,14 @@ void forward_stretch(const Shape& shape, const Weights<T>& weights, const Expert
                      T* outputs, T* strengths) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, f = shape.hidden, expert = stretch.expert;
-  T *inputs = tile.inputs, *hidden = tile.hidden;
+  T* hidden = tile.hidden;
   const int64_t tile_rows = even_tile_rows(stretch.tokens());
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
     const int64_t rows = std::min(tile_rows, stretch.end - begin);
     T *z = kept_z == nullptr ? tile.z : kept_z + begin * f, *out = outputs + begin * d;
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), x, inputs);
     for (int64_t i = begin; i < begin + rows; ++i)
       strengths[i] = weights.router[tokens.token(i) * shape.experts + expert];
-    tile_gemm(rows, f, d, plain<T>(inputs, d), weights.w1 + expert * f * d, f,
+    tile_gemm(rows, f, d, listed(x, d, tokens.tokens_from(begin)), weights.w1 + expert * f * d, f,
               same_row(weights.b1 + expert * f), z, f);
     // Row by row, so that a number's place in its row alone decides how it is rounded: a row's last
     // ones, which fill no register, have an exponential of their own.
@@ -84,12 +83,12 @@ void forward_block(const Shape& shape, const Weights<T>& weights, const int64_t*
   const int64_t d = shape.d, f = shape.hidden, k = shape.top_k, at = block.begin * d;
   const int64_t pairs = block.count * k;
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
-  const auto [inputs, z, hidden, outputs, strengths] =
-      thread_scratch<T>(kTileTokens * d, kTileTokens * f, kTileTokens * f, pairs * d, pairs);
+  const auto [z, hidden, outputs, strengths] =
+      thread_scratch<T>(kTileTokens * f, kTileTokens * f, pairs * d, pairs);
   T* own_z = kept_z == nullptr ? nullptr : kept_z + block.begin * k * f;
   for (const TokenStretch& stretch : tokens.stretches) {
     forward_stretch<T>(shape, weights.from(block.begin, shape), tokens, stretch, x + at,
-                       {inputs, z, hidden}, own_z, outputs, strengths);
+                       {z, hidden}, own_z, outputs, strengths);
   }
   sum_pairs<T>(tokens, block.count, k, d, outputs, strengths,
                residual == nullptr ? nullptr : residual + at, y + at);
@@ -99,7 +98,7 @@ void forward_block(const Shape& shape, const Weights<T>& weights, const int64_t*
 /// its tokens.
 template <typename T>
 struct BackwardScratch {
-  T *inputs, *e, *hidden, *d_z;  // [tile, d] twice, [tile, f] twice
+  T *hidden, *d_z;  // [tile, f]
   T* d_inputs;
 };
 
@@ -124,32 +123,32 @@ void backward_stretch(const Shape& shape, const Weights<T>& weights, const Exper
                       const BackwardScratch<T>& scratch, T* d_router, const ExpertShare<T>& share) {
   const auto& loops = simd_loops<T>();
   const int64_t d = shape.d, f = shape.hidden, expert = stretch.expert;
-  const auto& [inputs, e, hidden, d_z, d_inputs] = scratch;
+  const auto& [hidden, d_z, d_inputs] = scratch;
   std::array<const T*, kTileTokens> z_rows, e_rows;
   std::array<T, kTileTokens> strengths;
   const int64_t tile_rows = even_tile_rows(stretch.tokens());
   for (int64_t begin = stretch.begin; begin < stretch.end; begin += tile_rows) {
     const int64_t rows = std::min(tile_rows, stretch.end - begin);
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), x, inputs);
-    loops.gather_rows(rows, d, tokens.tokens_from(begin), upstream, e);
-    tile_gemm(rows, f, d, plain<T>(e, d), weights.w2 + expert * d * f, f, Into::kSet, d_z, f);
+    const int64_t* token = tokens.tokens_from(begin);
+    tile_gemm(rows, f, d, listed(upstream, d, token), weights.w2 + expert * d * f, f, Into::kSet,
+              d_z, f);
     for (int64_t i = 0; i < rows; ++i) {
-      const int64_t at = tokens.token(begin + i) * shape.experts + expert;
-      const T weight = weights.router[at];
-      d_router[at] = loops.dot(d, e + i * d, weights.b2 + expert * d) +
+      const int64_t at = token[i] * shape.experts + expert;
+      const T weight = weights.router[at], *e = upstream + token[i] * d;
+      d_router[at] = loops.dot(d, e, weights.b2 + expert * d) +
                      loops.scaled_silu_backward(f, weight, kept_z + (begin + i) * f, hidden + i * f,
                                                 d_z + i * f);
       const auto row = static_cast<size_t>(i);
       strengths[row] = weight;
       z_rows[row] = d_z + i * f;
-      e_rows[row] = e + i * d;
+      e_rows[row] = e;
     }
     loops.sum_rows(f, rows, share.b1, nullptr, z_rows.data(), share.b1);
     loops.sum_rows(d, rows, share.b2, strengths.data(), e_rows.data(), share.b2);
-    tile_gemm(d, f, rows, transposed<T>(e, d), static_cast<const T*>(hidden), f, Into::kAdd,
-              share.w2, f);
-    tile_gemm(f, d, rows, transposed<T>(d_z, f), static_cast<const T*>(inputs), d, Into::kAdd,
-              share.w1, d);
+    tile_gemm(d, f, rows, listed_transposed(upstream, d, token), static_cast<const T*>(hidden), f,
+              Into::kAdd, share.w2, f);
+    transposed_times_listed(f, d, rows, static_cast<const T*>(d_z), f, x, d, token, Into::kAdd,
+                            share.w1, d);
     tile_gemm(rows, d, f, plain<T>(d_z, f), weights.w1 + expert * f * d, d, Into::kSet,
               d_inputs + begin * d, d);
   }
@@ -162,13 +161,12 @@ void backward_block(const Shape& shape, const Weights<T>& weights, const int64_t
                     T* d_router, T* d_x, T* share) {
   const int64_t d = shape.d, f = shape.hidden, k = shape.top_k, at = block.begin * d;
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
-  const auto [inputs, e, hidden, d_z, d_inputs] = thread_scratch<T>(
-      kTileTokens * d, kTileTokens * d, kTileTokens * f, kTileTokens * f, block.count * k * d);
+  const auto [hidden, d_z, d_inputs] =
+      thread_scratch<T>(kTileTokens * f, kTileTokens * f, block.count * k * d);
   for (const TokenStretch& stretch : tokens.stretches) {
     backward_stretch<T>(shape, weights.from(block.begin, shape), tokens, stretch, x + at,
-                        upstream + at, kept_z + block.begin * k * f,
-                        {inputs, e, hidden, d_z, d_inputs}, d_router + block.begin * shape.experts,
-                        {shape, stretch.expert, share});
+                        upstream + at, kept_z + block.begin * k * f, {hidden, d_z, d_inputs},
+                        d_router + block.begin * shape.experts, {shape, stretch.expert, share});
   }
   sum_pairs<T>(tokens, block.count, k, d, d_inputs, nullptr, nullptr, d_x + at);
 }

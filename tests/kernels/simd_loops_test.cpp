@@ -102,16 +102,19 @@ TEST_CASE("every instruction set's activations, sums and copies") {
   }
 }
 
-TEST_CASE("every instruction set gathers rows") {
+TEST_CASE("every instruction set scales rows and leaves what stands beside them") {
   Draw draw(2);
-  for (const int64_t d : kLengths) {
-    const at::Tensor table = draw.normal({5, d});
-    const at::Tensor index = at::tensor(std::vector<int64_t>{4, 0, 4, 2}, at::kLong);
-    for_all_loops([&](const auto& loops, double) {
-      INFO("rows of " << d);
-      const at::Tensor from = as(loops, table), to = as(loops, at::zeros({4, d}));
-      loops.gather_rows(4, d, index.data_ptr<int64_t>(), data(loops, from), data(loops, to));
-      CHECK(at::equal(to, from.index_select(0, index)));
+  for (const int64_t n : kLengths) {
+    const at::Tensor table = draw.normal({5, n + 3}), factors = draw.normal({4});
+    at::Tensor expected = table.clone();
+    expected.narrow(0, 0, 4).narrow(1, 0, n).mul_(factors.unsqueeze(1));
+    for_all_loops([&](const auto& loops, double tolerance) {
+      INFO("rows of " << n);
+      const at::Tensor scaled = as(loops, table.clone()), scales = as(loops, factors);
+      loops.scale_rows(4, n, data(loops, scales), data(loops, scaled), n + 3);
+      CHECK(relative_error(scaled, expected) < tolerance);
+      CHECK(at::equal(scaled.narrow(1, n, 3), as(loops, table).narrow(1, n, 3)));
+      CHECK(at::equal(scaled[4], as(loops, table)[4]));
     });
   }
 }

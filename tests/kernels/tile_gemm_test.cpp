@@ -1,6 +1,7 @@
 // Small matrix products, for every instruction set that this processor has.
 #include "kernels/tile_gemm.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,72 @@ TEST_CASE("small products equal LibTorch's, plain and transposed, alone and adde
       });
     }
   }
+}
+
+TEST_CASE("factors listed by their rows give the bytes of the same rows copied together") {
+  Draw draw(3);
+  for (const GemmSizes& s : gemm_sizes(draw)) {
+    const int64_t all = 2 * std::max(s.m, s.k) + 1;  // rows that the lists choose from, some twice
+    std::vector<int64_t> index;
+    for (int64_t i = 0; i < std::max(s.m, s.k); ++i) index.push_back(draw.between(0, all - 1));
+    const auto first = [&](int64_t count) {
+      return at::tensor(std::vector<int64_t>(index.begin(), index.begin() + count), at::kLong);
+    };
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      const at::Tensor left = draw.normal({all, s.k + 2}).to(dtype),  // rows are A's
+          left_t = draw.normal({all, s.m + 2}).to(dtype),             // or A's columns
+          own_t = draw.normal({s.k, s.m}).to(dtype), right = draw.normal({s.k, s.n}).to(dtype),
+                       right_all = draw.normal({all, s.n + 2}).to(dtype);
+      AT_DISPATCH_FLOATING_TYPES(dtype, "tile_gemm_test", [&] {
+        const auto p = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+        for (const SimdLoops<scalar_t>* loops : available_loops<scalar_t>()) {
+          for (const bool is_added : {false, true}) {
+            INFO(s.m << " x " << s.n << " x " << s.k << ", " << loops->name
+                     << (is_added ? ", added" : ""));
+            const auto product = [&](int64_t a_row, int64_t a_column, int64_t b_row, Listed listed,
+                                     const at::Tensor& a, const at::Tensor& b) {
+              const at::Tensor c = at::ones({s.m, s.n}, dtype);
+              loops->gemm({s.m, s.n, s.k, a_row, a_column, b_row, s.n, s.n, listed, index.data()},
+                          p(a), p(b), is_added ? p(c) : nullptr, p(c));
+              return c;
+            };
+            const at::Tensor rows = left.index_select(0, first(s.m)),
+                             columns = left_t.index_select(0, first(s.k)),
+                             right_rows = right_all.index_select(0, first(s.k));
+            CHECK(same_bytes(product(s.k + 2, 1, s.n, Listed::kLeftRows, left, right),
+                             product(s.k + 2, 1, s.n, Listed::kNothing, rows, right)));
+            CHECK(same_bytes(product(1, s.m + 2, s.n, Listed::kLeftColumns, left_t, right),
+                             product(1, s.m + 2, s.n, Listed::kNothing, columns, right)));
+            CHECK(same_bytes(product(1, s.m, s.n + 2, Listed::kRightRows, own_t, right_all),
+                             product(1, s.m, s.n + 2, Listed::kNothing, own_t, right_rows)));
+          }
+        }
+      });
+    }
+  }
+}
+
+TEST_CASE("listed rows by the names that the kernels use") {
+  Draw draw(4);
+  constexpr int64_t kRows = 7, kWidth = 5, kColumns = 21;
+  const std::vector<int64_t> index = {8, 0, 3, 3, 6, 1, 7};
+  const at::Tensor table = draw.normal({9, kWidth}), b = draw.normal({kWidth, kColumns}),
+                   tall = draw.normal({kRows, kColumns}), wide = draw.normal({9, kColumns}),
+                   own = draw.normal({kRows, kWidth});
+  const at::Tensor list = at::tensor(index, at::kLong), chosen = table.index_select(0, list);
+  const auto p = [](const at::Tensor& tensor) { return tensor.data_ptr<double>(); };
+  const at::Tensor plain_rows = at::empty({kRows, kColumns}, at::kDouble);
+  tile_gemm<double>(kRows, kColumns, kWidth, listed<double>(p(table), kWidth, index.data()), p(b),
+                    kColumns, Into::kSet, p(plain_rows), kColumns);
+  CHECK(relative_error(plain_rows, at::mm(chosen, b)) < 1e-14);
+  const at::Tensor turned = at::ones({kWidth, kColumns}, at::kDouble), sums = turned.clone();
+  tile_gemm<double>(kWidth, kColumns, kRows,
+                    listed_transposed<double>(p(table), kWidth, index.data()), p(tall), kColumns,
+                    Into::kAdd, p(turned), kColumns);
+  CHECK(relative_error(turned, 1.0 + at::mm(chosen.t(), tall)) < 1e-14);
+  transposed_times_listed<double>(kWidth, kColumns, kRows, p(own), kWidth, p(wide), kColumns,
+                                  index.data(), Into::kAdd, p(sums), kColumns);
+  CHECK(relative_error(sums, 1.0 + at::mm(own.t(), wide.index_select(0, list))) < 1e-14);
 }
 
 TEST_CASE("a row of a small product has the same bytes wherever it stands") {
