@@ -28,8 +28,25 @@ struct AttentionLayout {
 at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
                            const AttentionLayout& layout, Engine engine = Engine::kReference);
 
-/// Engine::kFused on the host: an image at a time, everything in the caches.
+/// Engine::kFused on the host: an image at a time, everything in the caches. Differentiable.
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout);
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+class AttentionBlockCpu {
+ public:
+  /// `keep`: for a backward pass.
+  at::Tensor forward(const at::Tensor& h, const AttentionWeights& weights,
+                     const AttentionLayout& layout, bool keep);
+  /// dL/dy -> dL/dh. Sets `gradient` [parameters()]: the weights', flat, in the order of
+  /// AttentionWeights.
+  at::Tensor backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const;
+
+ private:
+  int64_t heads_ = 0, kv_heads_ = 0;
+  at::Tensor h_, norm_, wqkv_, wo_, turns_;  // turns as (cos, sin) pairs
+  at::Tensor qkv_, mixed_, statistics_;      // of every image
+};
 
 }  // namespace cdsp

@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/attention_block.h"
+#include "kernels/cpu_pass.h"
 #include "kernels/image_attention.h"
 #include "kernels/partial_sums.h"
 #include "kernels/rms_norm.h"
@@ -20,7 +22,7 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kImagesPerPiece = 8;
 
-/// Weight gradients of one piece: (Wq, Wk, Wv) [width, d], Wo [d, d], norm [d].
+/// Weight gradients of one piece: norm [d], (Wq, Wk, Wv) [width, d], Wo [d, d].
 int64_t share_size(const AttentionShape& shape) {
   return (shape.width() + shape.d() + 1) * shape.d();
 }
@@ -76,7 +78,7 @@ void backward_image(const AttentionShape& shape, const BackwardWeights<T>& weigh
                     const KeptImage<T>& kept, const T* upstream, T* x, T* d_tokens, T* d_qkv,
                     T* scratch, T* d_h, Into into, T* share) {
   const int64_t positions = shape.positions, d = shape.d(), width = shape.width();
-  T *d_wqkv = share, *d_wo = d_wqkv + width * d, *d_norm = d_wo + d * d;
+  T *d_norm = share, *d_wqkv = d_norm + d, *d_wo = d_wqkv + width * d;
   tile_gemm(d, d, positions, transposed(upstream, d), kept.mixed, d, into, d_wo, d);
   tile_gemm(positions, d, d, plain(upstream, d), weights.wo, d, Into::kSet, d_tokens, d);
   ImageAttention<T>(shape).backward(kept.qkv, kept.statistics, d_tokens, scratch, d_qkv);
@@ -96,102 +98,125 @@ AttentionShape shape_of(const at::Tensor& h, int64_t heads, int64_t kv_heads) {
   return {h.size(0), h.size(1), heads, kv_heads, h.size(2) / heads};
 }
 
-class AttentionBlockCpu : public torch::autograd::Function<AttentionBlockCpu> {
+/// As an operation of LibTorch's autograd.
+class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& norm,
                             const at::Tensor& wq, const at::Tensor& wk, const at::Tensor& wv,
                             const at::Tensor& wo, const at::Tensor& turns, int64_t heads,
-                            int64_t kv_heads, bool keep) {
+                            int64_t kv_heads) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor wqkv = at::cat({wq, wk, wv});
-    const AttentionShape shape = shape_of(h, heads, kv_heads);
-    const at::Tensor qkv_columns = transposed_copy(wqkv), wo_columns = transposed_copy(wo);
-    const at::Tensor pairs = at::view_as_real(turns).contiguous();
-    // What the backward pass needs of every image; without one, a thread's scratch is enough.
-    const int64_t kept_images = keep ? shape.batch : 0;
-    at::Tensor y = at::empty_like(h);
-    at::Tensor qkv = at::empty({kept_images, shape.positions, shape.width()}, h.options());
-    at::Tensor mixed = at::empty({kept_images, shape.positions, shape.d()}, h.options());
-    at::Tensor statistics;
-    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "attention_block", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const ForwardWeights<scalar_t> weights{pointer(norm), pointer(qkv_columns),
-                                             pointer(wo_columns), pointer(pairs)};
-      const ImageAttention<scalar_t> attention(shape);
-      const int64_t tokens = shape.positions * shape.d(),
-                    qkv_size = shape.positions * shape.width();
-      statistics = at::empty({kept_images, attention.statistics()}, h.options());
-      for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
-        const auto [x, scratch, own_qkv, own_mixed, own_statistics] = thread_scratch<scalar_t>(
-            tokens, attention.forward_scratch(), qkv_size, tokens, attention.statistics());
-        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-        for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
-          forward_image(shape, weights, pointer(h) + i * tokens,
-                        keep ? pointer(qkv) + i * qkv_size : own_qkv,
-                        keep ? pointer(mixed) + i * tokens : own_mixed,
-                        keep ? pointer(statistics) + i * attention.statistics() : own_statistics, x,
-                        scratch, pointer(y) + i * tokens);
-        }
-      });
-    });
-    context->save_for_backward({h, norm, wqkv, wo, pairs, qkv, mixed, statistics});
-    context->saved_data["heads"] = heads;
-    context->saved_data["kv_heads"] = kv_heads;
-    return y;
+    context->saved_data["kv_outputs"] = wk.size(0);
+    return new_pass<AttentionBlockCpu>(context).forward(
+        h, {norm, wq, wk, wv, wo}, {heads, kv_heads, turns, {}}, /*keep=*/true);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &h = saved[0], &norm = saved[1], &wqkv = saved[2], &wo = saved[3],
-                     &pairs = saved[4], &qkv = saved[5], &mixed = saved[6], &statistics = saved[7];
+    const auto& pass = kept_pass<AttentionBlockCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
-    const AttentionShape shape =
-        shape_of(h, context->saved_data["heads"].toInt(), context->saved_data["kv_heads"].toInt());
-    const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece), d = shape.d();
-    at::Tensor d_h = at::empty_like(h), total = at::empty({share_size(shape)}, h.options());
-    at::Tensor shares = at::empty({pieces, share_size(shape)}, h.options());
-    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "attention_block_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const BackwardWeights<scalar_t> weights{pointer(norm), pointer(wqkv), pointer(wo),
-                                              pointer(pairs)};
-      const ImageAttention<scalar_t> attention(shape);
-      const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width();
-      for_each_piece(pieces, [&](int64_t piece) {
-        const auto [x, d_tokens, d_qkv, scratch] =
-            thread_scratch<scalar_t>(tokens, tokens, qkv_size, attention.backward_scratch());
-        scalar_t* share = pointer(shares) + piece * share_size(shape);
-        std::fill(share + share_size(shape) - d, share + share_size(shape), scalar_t(0));  // norm
-        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-        for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
-          const KeptImage<scalar_t> kept{pointer(h) + i * tokens, pointer(qkv) + i * qkv_size,
-                                         pointer(mixed) + i * tokens,
-                                         pointer(statistics) + i * attention.statistics()};
-          const Into into = i == piece * kImagesPerPiece ? Into::kSet : Into::kAdd;
-          backward_image(shape, weights, kept, pointer(up) + i * tokens, x, d_tokens, d_qkv,
-                         scratch, pointer(d_h) + i * tokens, into, share);
-        }
-      });
-      sum_shares<scalar_t>(pieces, share_size(shape), pointer(shares), pointer(total));
-    });
-    Slices slices(total);
-    const int64_t kv_width = shape.kv_heads * shape.d_head;
-    const at::Tensor d_wq = slices.take({d, d}), d_wk = slices.take({kv_width, d}),
-                     d_wv = slices.take({kv_width, d}), d_wo = slices.take({d, d});
-    return {d_h,  slices.take({d}), d_wq,         d_wk,         d_wv,
-            d_wo, at::Tensor(),     at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
+    const at::Tensor d_h = pass.backward(up, gradient);
+    const int64_t d = up.size(2), kv = context->saved_data["kv_outputs"].toInt();
+    Slices slices(gradient);
+    const at::Tensor d_norm = slices.take({d}), d_wq = slices.take({d, d}),
+                     d_wk = slices.take({kv, d}), d_wv = slices.take({kv, d});
+    return {d_h,          d_norm,       d_wq,        d_wk, d_wv, slices.take({d, d}),
+            at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
+at::Tensor AttentionBlockCpu::forward(const at::Tensor& h_in, const AttentionWeights& weights,
+                                      const AttentionLayout& layout, bool keep) {
+  TORCH_CHECK(layout.turns.size(0) == h_in.size(1), "attention_block: ", h_in.size(1),
+              " positions, but rotary turns of ", layout.turns.size(0));
+  heads_ = layout.heads;
+  kv_heads_ = layout.kv_heads;
+  h_ = h_in.contiguous();
+  norm_ = weights.norm.contiguous();
+  wqkv_ = at::cat({weights.wq, weights.wk, weights.wv});
+  wo_ = weights.wo.contiguous();
+  turns_ = at::view_as_real(layout.turns).contiguous();
+  const AttentionShape shape = shape_of(h_, heads_, kv_heads_);
+  const at::Tensor qkv_columns = transposed_copy(wqkv_), wo_columns = transposed_copy(wo_);
+  // What the backward pass needs of every image; without one, a thread's scratch is enough.
+  const int64_t kept_images = keep ? shape.batch : 0;
+  at::Tensor y = at::empty_like(h_);
+  qkv_ = at::empty({kept_images, shape.positions, shape.width()}, h_.options());
+  mixed_ = at::empty({kept_images, shape.positions, shape.d()}, h_.options());
+  AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "attention_block", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const ForwardWeights<scalar_t> pointers{pointer(norm_), pointer(qkv_columns),
+                                            pointer(wo_columns), pointer(turns_)};
+    const ImageAttention<scalar_t> attention(shape);
+    const int64_t tokens = shape.positions * shape.d(), qkv_size = shape.positions * shape.width(),
+                  statistics_size = attention.statistics();
+    statistics_ = at::empty({kept_images, statistics_size}, h_.options());
+    const scalar_t* from = pointer(h_);
+    scalar_t *to = pointer(y), *qkv = pointer(qkv_), *mixed = pointer(mixed_),
+             *statistics = pointer(statistics_);
+    for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
+      const auto [x, scratch, own_qkv, own_mixed, own_statistics] = thread_scratch<scalar_t>(
+          tokens, attention.forward_scratch(), qkv_size, tokens, statistics_size);
+      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+      for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
+        forward_image(shape, pointers, from + i * tokens, keep ? qkv + i * qkv_size : own_qkv,
+                      keep ? mixed + i * tokens : own_mixed,
+                      keep ? statistics + i * statistics_size : own_statistics, x, scratch,
+                      to + i * tokens);
+      }
+    });
+  });
+  return y;
+}
+
+at::Tensor AttentionBlockCpu::backward(const at::Tensor& upstream,
+                                       const at::Tensor& gradient) const {
+  const AttentionShape shape = shape_of(h_, heads_, kv_heads_);
+  const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece), d = shape.d();
+  at::Tensor d_h = at::empty_like(h_);
+  const at::Tensor shares = at::empty({pieces, share_size(shape)}, h_.options());
+  AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "attention_block_backward", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const BackwardWeights<scalar_t> weights{pointer(norm_), pointer(wqkv_), pointer(wo_),
+                                            pointer(turns_)};
+    const ImageAttention<scalar_t> attention(shape);
+    const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width();
+    const KeptImage<scalar_t> first{pointer(h_), pointer(qkv_), pointer(mixed_),
+                                    pointer(statistics_)};
+    const scalar_t* up = pointer(upstream);
+    scalar_t *to = pointer(d_h), *all_shares = pointer(shares);
+    for_each_piece(pieces, [&](int64_t piece) {
+      const auto [x, d_tokens, d_qkv, scratch] =
+          thread_scratch<scalar_t>(tokens, tokens, qkv_size, attention.backward_scratch());
+      scalar_t* share = all_shares + piece * share_size(shape);
+      std::fill(share, share + d, scalar_t(0));  // of the norm
+      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+      for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
+        const KeptImage<scalar_t> kept{first.h + i * tokens, first.qkv + i * qkv_size,
+                                       first.mixed + i * tokens,
+                                       first.statistics + i * attention.statistics()};
+        const Into into = i == piece * kImagesPerPiece ? Into::kSet : Into::kAdd;
+        backward_image(shape, weights, kept, up + i * tokens, x, d_tokens, d_qkv, scratch,
+                       to + i * tokens, into, share);
+      }
+    });
+    sum_shares<scalar_t>(pieces, share_size(shape), all_shares, pointer(gradient));
+  });
+  return d_h;
+}
+
+int64_t AttentionBlockCpu::parameters() const {
+  return share_size(shape_of(h_, heads_, kv_heads_));
+}
+
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout) {
-  TORCH_CHECK(layout.turns.size(0) == h.size(1), "attention_block: ", h.size(1),
-              " positions, but rotary turns of ", layout.turns.size(0));
-  return AttentionBlockCpu::apply(h.contiguous(), weights.norm.contiguous(), weights.wq, weights.wk,
-                                  weights.wv, weights.wo.contiguous(), layout.turns, layout.heads,
-                                  layout.kv_heads, at::GradMode::is_enabled());
+  if (!at::GradMode::is_enabled()) return AttentionBlockCpu().forward(h, weights, layout, false);
+  return AttentionBlockFunction::apply(h, weights.norm, weights.wq, weights.wk, weights.wv,
+                                       weights.wo, layout.turns, layout.heads, layout.kv_heads);
 }
 
 }  // namespace cdsp

@@ -5,7 +5,6 @@
 
 #include "kernels/expert_grouping.h"
 #include "kernels/gradient_sink.h"
-#include "kernels/tile_sizes.h"
 
 namespace cdsp {
 namespace {
@@ -66,8 +65,7 @@ at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Ten
                       const at::Tensor& residual, Precision precision) {
   if (engine == Engine::kFused && x.device().is_cpu()) {
     const CdspLayerInputs in{residual, x, routing, u, v, gate, mask};
-    const int64_t rank = mask[0].ne(0).sum().item<int64_t>();
-    return grouping_pays(routing.indices.size(1), rank, mask.size(1))
+    return CdspLayerCpu::form_for(mask, routing.indices.size(1)) == CdspLayerCpu::Form::kGrouped
                ? cdsp_layer_grouped_cpu(in, gradients)
                : cdsp_layer_dense_cpu(in, gradients);
   }

@@ -20,6 +20,7 @@
 
 #include "config/config.h"
 #include "kernels/engine.h"
+#include "kernels/normalise_and_route.h"
 #include "kernels/top_k_routing.h"
 
 namespace cdsp {
@@ -54,6 +55,38 @@ at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
 /// Everything by expert: pays up to k r = 1.1 D (grouping_pays() in tile_sizes.h).
 at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
                                   const std::shared_ptr<ExpertGradients>& gradients);
+
+/// What the backward pass of the layer gives.
+struct CdspLayerGradients {
+  RoutedGradients tokens;  // those of residual, x and routing.weights
+  at::Tensor gate;         // [N]
+  ExpertGradients experts;
+};
+
+/// What the two forms are made of; LibTorch's autograd knows nothing of it.
+class CdspLayerCpu {
+ public:
+  enum class Form { kDense, kGrouped };
+  /// The form that pays for so many selected columns.
+  static Form form_for(const at::Tensor& mask, int64_t top_k);
+  explicit CdspLayerCpu(Form form) : form_(form) {}
+
+  /// `keep`: for a backward pass.
+  at::Tensor forward(const CdspLayerInputs& in, bool keep);
+  /// From dL/dy [T, d]. Sets `gradient` [parameters()]: those of u and v, flat.
+  CdspLayerGradients backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const { return 2 * u_.numel(); }
+
+ private:
+  at::Tensor forward_dense(const at::Tensor& residual, bool keep);
+  at::Tensor forward_grouped(const at::Tensor& residual, bool keep);
+  CdspLayerGradients backward_dense(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  CdspLayerGradients backward_grouped(const at::Tensor& upstream, const at::Tensor& gradient) const;
+
+  Form form_;
+  at::Tensor x_, weights_, indices_, u_, v_, gate_, mask_;
+  at::Tensor z_;  // before SiLU: of every token, or every pair
+};
 
 /// LibTorch's matrix products and the block programs of cdsp_layer_blocks.h between them, on a GPU
 /// or emulated.

@@ -4,12 +4,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
 #include "kernels/column_selection.h"
 #include "kernels/expert_tokens.h"
-#include "kernels/gradient_sink.h"
 #include "kernels/optional_input.h"
 #include "kernels/partial_sums.h"
 #include "kernels/simd_loops.h"
@@ -20,9 +18,6 @@
 
 namespace cdsp {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 struct Shape {
   int64_t tokens, d, d_base, experts, top_k;
@@ -180,91 +175,68 @@ Weights<T> weights_of(const at::Tensor& weights, const at::Tensor& indices, cons
           mask.data_ptr<T>(), weights.data_ptr<T>(), indices.data_ptr<int64_t>()};
 }
 
-class CdspLayerDenseCpu : public torch::autograd::Function<CdspLayerDenseCpu> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual,
-                            const at::Tensor& x_in, const at::Tensor& weights_in,
-                            const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
-                            const at::Tensor& gate, const at::Tensor& mask,
-                            const c10::intrusive_ptr<GradientSink>& sink, bool keep) {
-    at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
-                     indices = indices_in.contiguous();
-    const Shape shape{x.size(0), x.size(1), u.size(1), mask.size(0), indices.size(1)};
-    at::Tensor y = at::empty_like(x), z;  // z: for the backward pass only
-    if (keep) z = at::empty({shape.tokens, shape.d_base}, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
-      const auto fixed = weights_of<scalar_t>(weights, indices, u, v, gate, mask);
-      for_each_piece(shape.tiles(), [&](int64_t tile) {
-        forward_tile<scalar_t>(shape, fixed, tile, x.data_ptr<scalar_t>(),
-                               pointer_or_null<scalar_t>(residual),
-                               keep ? z.data_ptr<scalar_t>() : nullptr, y.data_ptr<scalar_t>());
-      });
-    });
-    context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
-    keep_sink(*context, sink);
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
-    at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
-                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7];
-    const at::Tensor up = upstream[0].contiguous();
-    const Shape shape{x.size(0), x.size(1), u.size(1), mask.size(0), indices.size(1)};
-    at::Tensor d_x = at::empty_like(x), d_weights = at::empty_like(weights);
-    at::Tensor gate_parts = at::empty({shape.tiles(), shape.experts}, x.options());
-    at::Tensor hidden = at::empty_like(z), d_z = at::empty_like(z);
-    at::Tensor g_u = at::zeros({shape.experts, shape.d, shape.d_base}, x.options());
-    at::Tensor g_v = at::zeros({shape.experts, shape.d_base, shape.d}, x.options());
-    at::Tensor d_u = at::empty_like(u), d_v = at::empty_like(v), d_gate = at::empty_like(gate);
-    const at::Tensor v_columns = transposed_copy(v), u_columns = transposed_copy(u),
-                     mask_columns = transposed_copy(mask);
-    const ExpertTokens tokens(indices.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
-                              kStretchTokens);
-    const auto stretches = static_cast<int64_t>(tokens.stretches.size());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const auto selections = selections_of<scalar_t>(pointer(mask), shape.experts, shape.d_base);
-      const int64_t part_size = shape.d * longest_rank(selections);
-      const at::Tensor parts = at::empty({stretches, 2, part_size}, x.options());
-      const auto fixed = weights_of<scalar_t>(weights, indices, v_columns, u_columns, gate, mask);
-      const TileGradients<scalar_t> to{pointer(d_x), pointer(d_weights), pointer(gate_parts),
-                                       pointer(hidden), pointer(d_z)};
-      for_each_piece(shape.tiles(), [&](int64_t tile) {
-        backward_tile<scalar_t>(shape, fixed, pointer(mask_columns), tile, pointer(up), pointer(z),
-                                to);
-      });
-      for_each_piece(stretches, [&](int64_t i) {
-        const TokenStretch& stretch = tokens.stretches[static_cast<size_t>(i)];
-        scalar_t* part = pointer(parts) + i * 2 * part_size;
-        expert_stretch(shape, fixed, tokens, stretch,
-                       selections[static_cast<size_t>(stretch.expert)], pointer(x), pointer(up),
-                       to.hidden, to.d_z, part, part + part_size);
-      });
-      collect_parts(shape, tokens.stretches, selections, fixed.gate, pointer(parts), part_size,
-                    pointer(g_u), pointer(g_v));
-      const int64_t size = shape.d * shape.d_base;
-      sum_shares<scalar_t>(shape.experts, size, pointer(g_u), pointer(d_u));
-      sum_shares<scalar_t>(shape.experts, size, pointer(g_v), pointer(d_v));
-      sum_shares<scalar_t>(shape.tiles(), shape.experts, pointer(gate_parts), pointer(d_gate));
-    });
-
-    hand_over(*context, {g_u, g_v});
-    return {up,  d_x,    d_weights,    at::Tensor(), d_u,
-            d_v, d_gate, at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
+Shape shape_of(const at::Tensor& x, const at::Tensor& indices, const at::Tensor& mask) {
+  return {x.size(0), x.size(1), mask.size(1), mask.size(0), indices.size(1)};
+}
 
 }  // namespace
 
-at::Tensor cdsp_layer_dense_cpu(const CdspLayerInputs& in,
-                                const std::shared_ptr<ExpertGradients>& gradients) {
-  return CdspLayerDenseCpu::apply(
-      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u.contiguous(),
-      in.v.contiguous(), in.gate.contiguous(), in.mask.contiguous(),
-      c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
+at::Tensor CdspLayerCpu::forward_dense(const at::Tensor& residual, bool keep) {
+  const Shape shape = shape_of(x_, indices_, mask_);
+  at::Tensor y = at::empty_like(x_);
+  if (keep) z_ = at::empty({shape.tokens, shape.d_base}, x_.options());
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "cdsp_layer", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const auto fixed = weights_of<scalar_t>(weights_, indices_, u_, v_, gate_, mask_);
+    const scalar_t *from = pointer(x_), *base = pointer_or_null<scalar_t>(residual);
+    scalar_t *z = pointer_or_null<scalar_t>(z_), *to = pointer(y);
+    for_each_piece(shape.tiles(), [&](int64_t tile) {
+      forward_tile<scalar_t>(shape, fixed, tile, from, base, z, to);
+    });
+  });
+  return y;
+}
+
+CdspLayerGradients CdspLayerCpu::backward_dense(const at::Tensor& upstream,
+                                                const at::Tensor& gradient) const {
+  const Shape shape = shape_of(x_, indices_, mask_);
+  at::Tensor d_x = at::empty_like(x_), d_weights = at::empty_like(weights_),
+             d_gate = at::empty_like(gate_);
+  const at::Tensor gate_parts = at::empty({shape.tiles(), shape.experts}, x_.options());
+  const at::Tensor hidden = at::empty_like(z_), d_z = at::empty_like(z_);
+  at::Tensor g_u = at::zeros({shape.experts, shape.d, shape.d_base}, x_.options());
+  at::Tensor g_v = at::zeros({shape.experts, shape.d_base, shape.d}, x_.options());
+  const at::Tensor v_columns = transposed_copy(v_), u_columns = transposed_copy(u_),
+                   mask_columns = transposed_copy(mask_);
+  const ExpertTokens tokens(indices_.data_ptr<int64_t>(), shape.tokens, shape.top_k, shape.experts,
+                            kStretchTokens);
+  const auto stretches = static_cast<int64_t>(tokens.stretches.size());
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "cdsp_layer_backward", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const auto selections = selections_of<scalar_t>(pointer(mask_), shape.experts, shape.d_base);
+    const int64_t part_size = shape.d * longest_rank(selections);
+    const at::Tensor parts = at::empty({stretches, 2, part_size}, x_.options());
+    const auto fixed = weights_of<scalar_t>(weights_, indices_, v_columns, u_columns, gate_, mask_);
+    const TileGradients<scalar_t> to{pointer(d_x), pointer(d_weights), pointer(gate_parts),
+                                     pointer(hidden), pointer(d_z)};
+    for_each_piece(shape.tiles(), [&](int64_t tile) {
+      backward_tile<scalar_t>(shape, fixed, pointer(mask_columns), tile, pointer(upstream),
+                              pointer(z_), to);
+    });
+    for_each_piece(stretches, [&](int64_t i) {
+      const TokenStretch& stretch = tokens.stretches[static_cast<size_t>(i)];
+      scalar_t* part = pointer(parts) + i * 2 * part_size;
+      expert_stretch(shape, fixed, tokens, stretch, selections[static_cast<size_t>(stretch.expert)],
+                     pointer(x_), pointer(upstream), to.hidden, to.d_z, part, part + part_size);
+    });
+    collect_parts(shape, tokens.stretches, selections, fixed.gate, pointer(parts), part_size,
+                  pointer(g_u), pointer(g_v));
+    const int64_t size = shape.d * shape.d_base;
+    sum_shares<scalar_t>(shape.experts, size, pointer(g_u), pointer(gradient));
+    sum_shares<scalar_t>(shape.experts, size, pointer(g_v), pointer(gradient) + size);
+    sum_shares<scalar_t>(shape.tiles(), shape.experts, pointer(gate_parts), pointer(d_gate));
+  });
+  return {{upstream, d_x, d_weights, {}}, d_gate, {g_u, g_v}};
 }
 
 }  // namespace cdsp

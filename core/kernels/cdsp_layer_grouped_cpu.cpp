@@ -14,12 +14,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
 #include "kernels/column_selection.h"
 #include "kernels/expert_tokens.h"
-#include "kernels/gradient_sink.h"
 #include "kernels/optional_input.h"
 #include "kernels/pair_sums.h"
 #include "kernels/partial_sums.h"
@@ -31,9 +29,6 @@
 
 namespace cdsp {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 struct Shape {
   int64_t tokens, d, d_base, experts, top_k;
@@ -186,13 +181,15 @@ void backward_block(const Shape& shape, const Inputs<T>& in, const int64_t* indi
                     const TokenBlock& block, const T* upstream, const T* kept_z, T* d_router,
                     T* d_x, const Share<T>& share) {
   const int64_t d = shape.d, k = shape.top_k, row = shape.row;
+  T* own_d_router = d_router + block.begin * shape.experts;
+  std::fill_n(own_d_router, block.count * shape.experts, T(0));
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
   const auto [hidden, d_z, d_inputs] =
       thread_scratch<T>(kTileTokens * row, kTileTokens * row, block.count * k * d);
   for (const TokenStretch& stretch : tokens.stretches) {
     backward_stretch<T>(shape, in.from(block.begin, shape), tokens, stretch,
                         upstream + block.begin * d, kept_z + block.begin * k * row,
-                        {hidden, d_z, d_inputs}, d_router + block.begin * shape.experts, share);
+                        {hidden, d_z, d_inputs}, own_d_router, share);
   }
   sum_pairs<T>(tokens, block.count, k, d, d_inputs, nullptr, nullptr, d_x + block.begin * d);
 }
@@ -230,90 +227,66 @@ void collect_shares(const Shape& shape, const std::vector<Share<T>>& shares, T* 
   });
 }
 
-class CdspLayerGroupedCpu : public torch::autograd::Function<CdspLayerGroupedCpu> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& residual,
-                            const at::Tensor& x_in, const at::Tensor& weights_in,
-                            const at::Tensor& indices_in, const at::Tensor& u, const at::Tensor& v,
-                            const at::Tensor& gate, const at::Tensor& mask,
-                            const c10::intrusive_ptr<GradientSink>& sink, bool keep) {
-    at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
-                     indices = indices_in.contiguous();
-    const int64_t* index = indices.data_ptr<int64_t>();
-    at::Tensor y = at::empty_like(x), z;
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const Shape shape = shape_of<scalar_t>(x, indices, mask);
-      const at::Tensor packed = at::empty({2, shape.experts, shape.packed()}, x.options());
-      scalar_t *wide = pointer(packed), *tall = wide + shape.experts * shape.packed();
-      pack(shape, static_cast<const scalar_t*>(pointer(u)),
-           static_cast<const scalar_t*>(pointer(v)), wide, tall);
-      const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
-      const scalar_t* base = pointer_or_null<scalar_t>(residual);
-      if (keep) z = at::empty({shape.pairs(), shape.row}, x.options());
-      shape.blocks().for_each([&](const TokenBlock& block) {
-        forward_block<scalar_t>(shape, in, index, block, base, keep ? pointer(z) : nullptr,
-                                pointer(y));
-      });
-    });
-    context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
-    keep_sink(*context, sink);
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
-    at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
-                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7];
-    const at::Tensor up = upstream[0].contiguous();
-    const int64_t d = x.size(1), d_base = mask.size(1), experts = mask.size(0);
-    at::Tensor d_x = at::empty_like(x), d_weights = at::zeros_like(weights),
-               d_gate = at::empty_like(gate), d_u = at::empty_like(u), d_v = at::empty_like(v);
-    const at::Tensor g_u = at::empty({experts, d, d_base}, x.options()),
-                     g_v = at::empty({experts, d_base, d}, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const Shape shape = shape_of<scalar_t>(x, indices, mask);
-      const at::Tensor packed = at::empty({2, experts, shape.packed()}, x.options());
-      const at::Tensor v_columns = transposed_copy(v), u_columns = transposed_copy(u);
-      scalar_t *wide = pointer(packed), *tall = wide + experts * shape.packed();
-      pack(shape, static_cast<const scalar_t*>(pointer(v_columns)),
-           static_cast<const scalar_t*>(pointer(u_columns)), wide, tall);
-      const Inputs<scalar_t> in{pointer(x), pointer(weights), pointer(gate), wide, tall};
-      const TokenBlocks token_blocks = shape.blocks();
-      const int64_t pieces = token_blocks.shares(), *index = indices.data_ptr<int64_t>();
-      const at::Tensor parts = at::empty({pieces, experts, 2 * shape.packed()}, x.options());
-      const at::Tensor gate_parts = at::empty({pieces, experts}, x.options());
-      const auto is_used = std::make_unique<bool[]>(static_cast<size_t>(pieces * experts));
-      std::vector<Share<scalar_t>> shares;
-      for (int64_t i = 0; i < pieces; ++i) {
-        shares.push_back({pointer(parts) + i * experts * 2 * shape.packed(),
-                          pointer(gate_parts) + i * experts, is_used.get() + i * experts});
-      }
-      token_blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool) {
-        backward_block<scalar_t>(shape, in, index, block, pointer(up), pointer(z),
-                                 pointer(d_weights), pointer(d_x), shares[static_cast<size_t>(i)]);
-      });
-      collect_shares<scalar_t>(shape, shares, pointer(g_u), pointer(g_v), pointer(d_gate));
-      sum_shares<scalar_t>(experts, d * d_base, pointer(g_u), pointer(d_u));
-      sum_shares<scalar_t>(experts, d * d_base, pointer(g_v), pointer(d_v));
-    });
-    hand_over(*context, {g_u, g_v});
-    return {up,  d_x,    d_weights,    at::Tensor(), d_u,
-            d_v, d_gate, at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
-
 }  // namespace
 
-at::Tensor cdsp_layer_grouped_cpu(const CdspLayerInputs& in,
-                                  const std::shared_ptr<ExpertGradients>& gradients) {
-  return CdspLayerGroupedCpu::apply(
-      or_empty(in.residual, in.x), in.x, in.routing.weights, in.routing.indices, in.u.contiguous(),
-      in.v.contiguous(), in.gate.contiguous(), in.mask.contiguous(),
-      c10::make_intrusive<GradientSink>(gradients), at::GradMode::is_enabled());
+at::Tensor CdspLayerCpu::forward_grouped(const at::Tensor& residual, bool keep) {
+  at::Tensor y = at::empty_like(x_);
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "cdsp_layer", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const Shape shape = shape_of<scalar_t>(x_, indices_, mask_);
+    const at::Tensor packed = at::empty({2, shape.experts, shape.packed()}, x_.options());
+    scalar_t *wide = pointer(packed), *tall = wide + shape.experts * shape.packed();
+    pack(shape, static_cast<const scalar_t*>(pointer(u_)),
+         static_cast<const scalar_t*>(pointer(v_)), wide, tall);
+    const Inputs<scalar_t> in{pointer(x_), pointer(weights_), pointer(gate_), wide, tall};
+    if (keep) z_ = at::empty({shape.pairs(), shape.row}, x_.options());
+    const scalar_t* base = pointer_or_null<scalar_t>(residual);
+    scalar_t *z = pointer_or_null<scalar_t>(z_), *to = pointer(y);
+    const int64_t* index = indices_.data_ptr<int64_t>();
+    shape.blocks().for_each([&](const TokenBlock& block) {
+      forward_block<scalar_t>(shape, in, index, block, base, z, to);
+    });
+  });
+  return y;
+}
+
+CdspLayerGradients CdspLayerCpu::backward_grouped(const at::Tensor& upstream,
+                                                  const at::Tensor& gradient) const {
+  const int64_t d = x_.size(1), d_base = mask_.size(1), experts = mask_.size(0);
+  at::Tensor d_x = at::empty_like(x_), d_weights = at::empty_like(weights_),
+             d_gate = at::empty_like(gate_);
+  at::Tensor g_u = at::empty({experts, d, d_base}, x_.options()),
+             g_v = at::empty({experts, d_base, d}, x_.options());
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "cdsp_layer_backward", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const Shape shape = shape_of<scalar_t>(x_, indices_, mask_);
+    const at::Tensor packed = at::empty({2, experts, shape.packed()}, x_.options());
+    const at::Tensor v_columns = transposed_copy(v_), u_columns = transposed_copy(u_);
+    scalar_t *wide = pointer(packed), *tall = wide + experts * shape.packed();
+    pack(shape, static_cast<const scalar_t*>(pointer(v_columns)),
+         static_cast<const scalar_t*>(pointer(u_columns)), wide, tall);
+    const Inputs<scalar_t> in{pointer(x_), pointer(weights_), pointer(gate_), wide, tall};
+    const TokenBlocks token_blocks = shape.blocks();
+    const int64_t pieces = token_blocks.shares(), *index = indices_.data_ptr<int64_t>();
+    const at::Tensor parts = at::empty({pieces, experts, 2 * shape.packed()}, x_.options());
+    const at::Tensor gate_parts = at::empty({pieces, experts}, x_.options());
+    const auto is_used = std::make_unique<bool[]>(static_cast<size_t>(pieces * experts));
+    std::vector<Share<scalar_t>> shares;
+    for (int64_t i = 0; i < pieces; ++i) {
+      shares.push_back({pointer(parts) + i * experts * 2 * shape.packed(),
+                        pointer(gate_parts) + i * experts, is_used.get() + i * experts});
+    }
+    const scalar_t *up = pointer(upstream), *z = pointer_or_null<scalar_t>(z_);
+    scalar_t *to_router = pointer(d_weights), *to_x = pointer(d_x);
+    token_blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool) {
+      backward_block<scalar_t>(shape, in, index, block, up, z, to_router, to_x,
+                               shares[static_cast<size_t>(i)]);
+    });
+    collect_shares<scalar_t>(shape, shares, pointer(g_u), pointer(g_v), pointer(d_gate));
+    sum_shares<scalar_t>(experts, d * d_base, pointer(g_u), pointer(gradient));
+    sum_shares<scalar_t>(experts, d * d_base, pointer(g_v), pointer(gradient) + d * d_base);
+  });
+  return {{upstream, d_x, d_weights, {}}, d_gate, {g_u, g_v}};
 }
 
 }  // namespace cdsp

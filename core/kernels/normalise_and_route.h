@@ -52,9 +52,34 @@ RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
                                  const RouterRequest& request, Engine engine = Engine::kReference);
 
 /// Engine::kFused on the host: an image at a time. The gradients of x, of the routing and of the
-/// residual meet in one backward pass.
+/// residual meet in one backward pass. Differentiable.
 RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm,
                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
                                      const RouterRequest& request);
+
+/// What arrives from above; undefined where nothing does.
+struct RoutedGradients {
+  at::Tensor residual, x;    // [batch, positions, d], [batch * positions, d]
+  at::Tensor weights;        // [batch * positions, N]
+  at::Tensor probabilities;  // the same, or [N]: alike for all tokens
+};
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+class NormaliseAndRouteCpu {
+ public:
+  RoutedTokens forward(const at::Tensor& h, const at::Tensor& norm, const RouterWeights& weights,
+                       const at::Tensor& task_one_hot, const RouterRequest& request);
+  /// -> dL/dh. Sets `gradient` [parameters()]: those of norm and weights, flat, in the order of
+  /// RouterWeights; of the task embedding only where there were tasks.
+  at::Tensor backward(const RoutedGradients& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const;
+  /// Room for a gradient.
+  at::Tensor new_gradient() const;
+
+ private:
+  RouterNorm kind_ = RouterNorm::kSequence;
+  at::Tensor h_, norm_, weight_, bias_, embedding_, one_hot_;  // the last two may be undefined
+  at::Tensor x_, indices_, weights_, probabilities_;
+};
 
 }  // namespace cdsp

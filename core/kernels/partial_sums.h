@@ -37,6 +37,7 @@ class Slices {
     offset_ += length;
     return slice;
   }
+  bool is_empty() const { return offset_ == flat_.numel(); }
 
  private:
   at::Tensor flat_;

@@ -20,7 +20,22 @@ at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at:
                          const at::Tensor& bias, Engine engine = Engine::kReference);
 
 /// Engine::kFused on the host: an image's patches are made where they are multiplied.
+/// Differentiable.
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias);
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+class PatchEmbeddingCpu {
+ public:
+  at::Tensor forward(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                     const at::Tensor& bias);
+  /// From dL/dh sets `gradient` [parameters()]: those of weight and bias, flat.
+  void backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const { return d_ * (patch_size_ * patch_size_ + 1); }
+
+ private:
+  int64_t patch_size_ = 0, d_ = 0;
+  at::Tensor images_;
+};
 
 }  // namespace cdsp

@@ -3,8 +3,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/cpu_pass.h"
 #include "kernels/partial_sums.h"
 #include "kernels/patch_embedding.h"
 #include "kernels/tile_gemm.h"
@@ -61,78 +63,93 @@ void cut_patches(const Shape& shape, const uint8_t* image, T* patches) {
   }
 }
 
-class PatchEmbeddingCpu : public torch::autograd::Function<PatchEmbeddingCpu> {
+/// As an operation of LibTorch's autograd.
+class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFunction> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& images_in,
-                            int64_t patch_size, const at::Tensor& weight, const at::Tensor& bias) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& images, int64_t patch_size,
+                            const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor images = images_in.contiguous();
-    const Shape shape(images, patch_size, weight.size(0));
-    const at::Tensor columns = transposed_copy(weight);  // [patch, d]
-    at::Tensor h = at::empty({shape.batch, shape.positions(), shape.d}, weight.options());
-    AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "embed_patches", [&] {
-      const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
-      const uint8_t* pixels = images.data_ptr<uint8_t>();
-      const scalar_t *w = columns.data_ptr<scalar_t>(), *b = bias.data_ptr<scalar_t>();
-      scalar_t* out = h.data_ptr<scalar_t>();
-      for_each_piece(shape.pieces(), [&](int64_t piece) {
-        const auto [patches] = thread_scratch<scalar_t>(positions * patch);
-        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-        for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
-          cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
-          tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, same_row(b),
-                    out + image * positions * d, d);
-        }
-      });
-    });
-    context->save_for_backward({images});
-    context->saved_data["patch_size"] = patch_size;
-    return h;
+    return new_pass<PatchEmbeddingCpu>(context).forward(images, patch_size, weight, bias);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor images = context->get_saved_variables()[0];
+    const auto& pass = kept_pass<PatchEmbeddingCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
-    const Shape shape(images, context->saved_data["patch_size"].toInt(), up.size(2));
-    at::Tensor shares = at::zeros({shape.pieces(), shape.share()}, up.options());
-    at::Tensor total = at::empty({shape.share()}, up.options());
-    AT_DISPATCH_FLOATING_TYPES(up.scalar_type(), "embed_patches_backward", [&] {
-      const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
-      const uint8_t* pixels = images.data_ptr<uint8_t>();
-      const scalar_t* e = up.data_ptr<scalar_t>();
-      scalar_t* all = shares.data_ptr<scalar_t>();
-      for_each_piece(shape.pieces(), [&](int64_t piece) {
-        const auto [patches] = thread_scratch<scalar_t>(positions * patch);
-        scalar_t *d_weight = all + piece * shape.share(), *d_bias = d_weight + d * patch;
-        const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-        for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
-          cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
-          const scalar_t* tokens = e + image * positions * d;
-          tile_gemm(d, patch, positions, transposed(tokens, d),
-                    static_cast<const scalar_t*>(patches), patch, Into::kAdd, d_weight, patch);
-          for (int64_t t = 0; t < positions; ++t)
-            simd_loops<scalar_t>().add_scaled(d, scalar_t(1), tokens + t * d, d_bias);
-        }
-      });
-      sum_shares<scalar_t>(shape.pieces(), shape.share(), all, total.data_ptr<scalar_t>());
-    });
-    Slices slices(total);
-    const at::Tensor d_weight = slices.take({shape.d, shape.patch()});
-    return {at::Tensor(), at::Tensor(), d_weight, slices.take({shape.d})};
+    const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
+    pass.backward(up, gradient);
+    const int64_t d = up.size(2);
+    Slices slices(gradient);
+    const at::Tensor d_weight = slices.take({d, pass.parameters() / d - 1});
+    return {at::Tensor(), at::Tensor(), d_weight, slices.take({d})};
   }
 };
 
 }  // namespace
 
-at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
-                             const at::Tensor& bias) {
+at::Tensor PatchEmbeddingCpu::forward(const at::Tensor& images, int64_t patch_size,
+                                      const at::Tensor& weight, const at::Tensor& bias) {
   TORCH_CHECK(images.size(1) % patch_size == 0 && images.size(2) % patch_size == 0,
               "embed_patches: images of ", images.size(1), " x ", images.size(2),
               " do not divide into patches of ", patch_size);
   TORCH_CHECK(weight.size(1) == patch_size * patch_size, "embed_patches: a weight of ",
               weight.size(1), " columns for patches of ", patch_size * patch_size, " pixels");
-  return PatchEmbeddingCpu::apply(images, patch_size, weight.contiguous(), bias.contiguous());
+  images_ = images.contiguous();
+  patch_size_ = patch_size;
+  d_ = weight.size(0);
+  const Shape shape(images_, patch_size, d_);
+  const at::Tensor columns = transposed_copy(weight.contiguous()),  // [patch, d]
+      own_bias = bias.contiguous();
+  at::Tensor h = at::empty({shape.batch, shape.positions(), shape.d}, weight.options());
+  AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "embed_patches", [&] {
+    const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
+    const uint8_t* pixels = images_.data_ptr<uint8_t>();
+    const scalar_t *w = columns.data_ptr<scalar_t>(), *b = own_bias.data_ptr<scalar_t>();
+    scalar_t* out = h.data_ptr<scalar_t>();
+    for_each_piece(shape.pieces(), [&](int64_t piece) {
+      const auto [patches] = thread_scratch<scalar_t>(positions * patch);
+      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+        cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
+        tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, same_row(b),
+                  out + image * positions * d, d);
+      }
+    });
+  });
+  return h;
+}
+
+void PatchEmbeddingCpu::backward(const at::Tensor& upstream, const at::Tensor& gradient) const {
+  const Shape shape(images_, patch_size_, d_);
+  const at::Tensor shares = at::empty({shape.pieces(), shape.share()}, upstream.options());
+  AT_DISPATCH_FLOATING_TYPES(upstream.scalar_type(), "embed_patches_backward", [&] {
+    const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
+    const uint8_t* pixels = images_.data_ptr<uint8_t>();
+    const scalar_t* e = upstream.data_ptr<scalar_t>();
+    scalar_t* all_shares = shares.data_ptr<scalar_t>();
+    for_each_piece(shape.pieces(), [&](int64_t piece) {
+      const auto [patches] = thread_scratch<scalar_t>(positions * patch);
+      scalar_t *d_weight = all_shares + piece * shape.share(), *d_bias = d_weight + d * patch;
+      std::fill(d_weight, d_weight + shape.share(), scalar_t(0));
+      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
+      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+        cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
+        const scalar_t* tokens = e + image * positions * d;
+        tile_gemm(d, patch, positions, transposed(tokens, d), static_cast<const scalar_t*>(patches),
+                  patch, Into::kAdd, d_weight, patch);
+        for (int64_t t = 0; t < positions; ++t)
+          simd_loops<scalar_t>().add_scaled(d, scalar_t(1), tokens + t * d, d_bias);
+      }
+    });
+    sum_shares<scalar_t>(shape.pieces(), shape.share(), all_shares, gradient.data_ptr<scalar_t>());
+  });
+}
+
+at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                             const at::Tensor& bias) {
+  if (!at::GradMode::is_enabled())
+    return PatchEmbeddingCpu().forward(images, patch_size, weight, bias);
+  return PatchEmbeddingFunction::apply(images, patch_size, weight, bias);
 }
 
 }  // namespace cdsp

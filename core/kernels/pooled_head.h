@@ -14,8 +14,22 @@ namespace cdsp {
 at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                        const at::Tensor& bias, Engine engine = Engine::kReference);
 
-/// Engine::kFused on the host: one pass forward, one backward.
+/// Engine::kFused on the host: one pass forward, one backward. Differentiable.
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias);
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+class PooledHeadCpu {
+ public:
+  at::Tensor forward(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
+                     const at::Tensor& bias);
+  /// dL/dlogits -> dL/dh. Sets `gradient` [parameters()]: those of norm, weight and bias, flat.
+  at::Tensor backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const;
+
+ private:
+  at::Tensor h_, norm_, weight_, bias_;
+  at::Tensor pooled_;  // [batch, d]
+};
 
 }  // namespace cdsp

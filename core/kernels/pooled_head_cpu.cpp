@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/cpu_pass.h"
 #include "kernels/optional_input.h"
 #include "kernels/partial_sums.h"
 #include "kernels/pooled_head.h"
@@ -22,9 +24,14 @@ constexpr int64_t kImagesPerPiece = 8;
 
 struct Shape {
   int64_t batch, positions, d, classes;
+  bool has_bias;
   /// Gradients of one piece: norm [d], weight [classes, d], bias [classes].
-  int64_t share() const { return d + classes * d + classes; }
+  int64_t share() const { return d + classes * d + (has_bias ? classes : 0); }
 };
+
+Shape shape_of(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& bias) {
+  return {h.size(0), h.size(1), h.size(2), weight.size(0), is_given(bias)};
+}
 
 /// pooled [d]: the mean over one image's tokens; row [d] is scratch.
 template <typename T>
@@ -38,86 +45,107 @@ void pool_image(const Shape& shape, const T* h, const T* norm, T* row, T* pooled
   loops.scale(shape.d, T(1) / static_cast<T>(shape.positions), pooled, pooled);
 }
 
-class PooledHeadCpu : public torch::autograd::Function<PooledHeadCpu> {
+/// As an operation of LibTorch's autograd.
+class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            const at::Tensor& norm, const at::Tensor& weight,
-                            const at::Tensor& bias) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& norm,
+                            const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor h = input.contiguous(), columns = transposed_copy(weight);  // [d, classes]
-    const Shape shape{h.size(0), h.size(1), h.size(2), weight.size(0)};
-    at::Tensor pooled = at::empty({shape.batch, shape.d}, h.options());
-    at::Tensor logits = at::empty({shape.batch, shape.classes}, h.options());
-    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "pooled_head", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const int64_t d = shape.d, classes = shape.classes;
-      for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
-        const auto [row] = thread_scratch<scalar_t>(d);
-        const int64_t begin = piece * kImagesPerPiece,
-                      end = std::min(shape.batch, begin + kImagesPerPiece);
-        for (int64_t image = begin; image < end; ++image) {
-          pool_image<scalar_t>(shape, pointer(h) + image * shape.positions * d, pointer(norm), row,
-                               pointer(pooled) + image * d);
-        }
-        tile_gemm<scalar_t>(end - begin, classes, d,
-                            plain<scalar_t>(pointer(pooled) + begin * d, d), pointer(columns),
-                            classes, same_row(pointer_or_null<scalar_t>(bias)),
-                            pointer(logits) + begin * classes, classes);
-      });
-    });
-    context->save_for_backward({h, norm, weight, pooled});
-    return logits;
+    return new_pass<PooledHeadCpu>(context).forward(h, norm, weight, bias);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &h = saved[0], &norm = saved[1], &weight = saved[2], &pooled = saved[3];
+    const auto& pass = kept_pass<PooledHeadCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
-    const Shape shape{h.size(0), h.size(1), h.size(2), weight.size(0)};
-    const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece);
-    at::Tensor d_h = at::empty_like(h), total = at::empty({shape.share()}, h.options());
-    const at::Tensor shares = at::zeros({pieces, shape.share()}, h.options());
-    AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "pooled_head_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const auto& loops = simd_loops<scalar_t>();
-      const int64_t d = shape.d, classes = shape.classes;
-      for_each_piece(pieces, [&](int64_t piece) {
-        const auto [slopes] = thread_scratch<scalar_t>(kImagesPerPiece * d);
-        const int64_t begin = piece * kImagesPerPiece,
-                      end = std::min(shape.batch, begin + kImagesPerPiece);
-        scalar_t* d_norm = pointer(shares) + piece * shape.share();
-        scalar_t *d_weight = d_norm + d, *d_bias = d_weight + classes * d;
-        const scalar_t* e = pointer(up) + begin * classes;
-        tile_gemm<scalar_t>(classes, d, end - begin, transposed(e, classes),
-                            pointer(pooled) + begin * d, d, Into::kAdd, d_weight, d);
-        tile_gemm<scalar_t>(end - begin, d, classes, plain(e, classes), pointer(weight), d,
-                            Into::kSet, slopes, d);
-        for (int64_t i = 0; i < end - begin; ++i) {
-          scalar_t* slope = slopes + i * d;
-          loops.add_scaled(classes, scalar_t(1), e + i * classes, d_bias);
-          loops.scale(d, scalar_t(1) / static_cast<scalar_t>(shape.positions), slope, slope);
-          for (int64_t t = 0; t < shape.positions; ++t) {
-            const int64_t at = ((begin + i) * shape.positions + t) * d;
-            loops.rms_norm_backward(d, static_cast<scalar_t>(kRmsNormEpsilon), pointer(h) + at,
-                                    pointer(norm), slope, nullptr, pointer(d_h) + at, d_norm);
-          }
-        }
-      });
-      sum_shares<scalar_t>(pieces, shape.share(), pointer(shares), pointer(total));
-    });
-    Slices slices(total);
-    const at::Tensor d_norm = slices.take({shape.d}),
-                     d_weight = slices.take({shape.classes, shape.d});
-    return {d_h, d_norm, d_weight, slices.take({shape.classes})};
+    const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
+    const at::Tensor d_h = pass.backward(up, gradient);
+    const int64_t d = d_h.size(2), classes = up.size(1);
+    Slices slices(gradient);
+    const at::Tensor d_norm = slices.take({d}), d_weight = slices.take({classes, d});
+    const bool has_bias = pass.parameters() > d + classes * d;
+    return {d_h, d_norm, d_weight, has_bias ? slices.take({classes}) : at::Tensor()};
   }
 };
 
 }  // namespace
 
+at::Tensor PooledHeadCpu::forward(const at::Tensor& h, const at::Tensor& norm,
+                                  const at::Tensor& weight, const at::Tensor& bias) {
+  h_ = h.contiguous();
+  norm_ = norm.contiguous();
+  weight_ = weight.contiguous();
+  bias_ = bias.defined() ? bias.contiguous() : bias;
+  const at::Tensor columns = transposed_copy(weight_);  // [d, classes]
+  const Shape shape = shape_of(h_, weight_, bias_);
+  pooled_ = at::empty({shape.batch, shape.d}, h_.options());
+  at::Tensor logits = at::empty({shape.batch, shape.classes}, h_.options());
+  AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "pooled_head", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const int64_t d = shape.d, classes = shape.classes;
+    const scalar_t *tokens = pointer(h_), *of_norm = pointer(norm_), *w = pointer(columns);
+    const auto added = same_row<scalar_t>(pointer_or_null<scalar_t>(bias_));
+    scalar_t *means = pointer(pooled_), *to = pointer(logits);
+    for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
+      const auto [row] = thread_scratch<scalar_t>(d);
+      const int64_t begin = piece * kImagesPerPiece,
+                    end = std::min(shape.batch, begin + kImagesPerPiece);
+      for (int64_t image = begin; image < end; ++image) {
+        pool_image<scalar_t>(shape, tokens + image * shape.positions * d, of_norm, row,
+                             means + image * d);
+      }
+      tile_gemm<scalar_t>(end - begin, classes, d, plain<scalar_t>(means + begin * d, d), w,
+                          classes, added, to + begin * classes, classes);
+    });
+  });
+  return logits;
+}
+
+at::Tensor PooledHeadCpu::backward(const at::Tensor& upstream, const at::Tensor& gradient) const {
+  const Shape shape = shape_of(h_, weight_, bias_);
+  const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece);
+  at::Tensor d_h = at::empty_like(h_);
+  const at::Tensor shares = at::empty({pieces, shape.share()}, h_.options());
+  AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "pooled_head_backward", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const auto& loops = simd_loops<scalar_t>();
+    const int64_t d = shape.d, classes = shape.classes;
+    const scalar_t *tokens = pointer(h_), *of_norm = pointer(norm_), *w = pointer(weight_),
+                   *means = pointer(pooled_), *up = pointer(upstream);
+    scalar_t *to = pointer(d_h), *all_shares = pointer(shares);
+    for_each_piece(pieces, [&](int64_t piece) {
+      const auto [slopes] = thread_scratch<scalar_t>(kImagesPerPiece * d);
+      const int64_t begin = piece * kImagesPerPiece,
+                    end = std::min(shape.batch, begin + kImagesPerPiece);
+      scalar_t* d_norm = all_shares + piece * shape.share();
+      scalar_t *d_weight = d_norm + d, *d_bias = d_weight + classes * d;
+      std::fill(d_norm, d_norm + shape.share(), scalar_t(0));
+      const scalar_t* e = up + begin * classes;
+      tile_gemm<scalar_t>(classes, d, end - begin, transposed(e, classes), means + begin * d, d,
+                          Into::kAdd, d_weight, d);
+      tile_gemm<scalar_t>(end - begin, d, classes, plain(e, classes), w, d, Into::kSet, slopes, d);
+      for (int64_t i = 0; i < end - begin; ++i) {
+        scalar_t* slope = slopes + i * d;
+        if (shape.has_bias) loops.add_scaled(classes, scalar_t(1), e + i * classes, d_bias);
+        loops.scale(d, scalar_t(1) / static_cast<scalar_t>(shape.positions), slope, slope);
+        for (int64_t t = 0; t < shape.positions; ++t) {
+          const int64_t at = ((begin + i) * shape.positions + t) * d;
+          loops.rms_norm_backward(d, static_cast<scalar_t>(kRmsNormEpsilon), tokens + at, of_norm,
+                                  slope, nullptr, to + at, d_norm);
+        }
+      }
+    });
+    sum_shares<scalar_t>(pieces, shape.share(), all_shares, pointer(gradient));
+  });
+  return d_h;
+}
+
+int64_t PooledHeadCpu::parameters() const { return shape_of(h_, weight_, bias_).share(); }
+
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias) {
-  return PooledHeadCpu::apply(h, norm.contiguous(), weight.contiguous(), or_empty(bias, h));
+  if (!at::GradMode::is_enabled()) return PooledHeadCpu().forward(h, norm, weight, bias);
+  return PooledHeadFunction::apply(h, norm, weight, or_empty(bias, h));
 }
 
 }  // namespace cdsp

@@ -76,8 +76,9 @@ struct SimdLoops {
                             const T* addend, T* d_x, T* d_weight);
   /// y = (x - mean) r with r = 1 / sqrt(variance + epsilon); returns r.
   T (*layer_norm)(int64_t n, T epsilon, const T* x, T* y);
-  /// d_x += the gradient of layer_norm, given its result y and r.
-  void (*layer_norm_backward)(int64_t n, T r, const T* y, const T* upstream, T* d_x);
+  /// d_x of layer_norm, given its result y and r, added to addend [n] unless that is null.
+  void (*layer_norm_backward)(int64_t n, T r, const T* y, const T* upstream, const T* addend,
+                              T* d_x);
 
   /// Rotary turn of `heads` neighbouring heads of one token, in place: each adjacent pair by the
   /// (cos, sin) of `turns` [d_head / 2, 2]; sign -1 turns back (the gradient's way).

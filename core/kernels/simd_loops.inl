@@ -318,7 +318,7 @@ T layer_norm(int64_t n, T epsilon, const T* __restrict x, T* __restrict y) {
 
 template <typename T>
 void layer_norm_backward(int64_t n, T r, const T* __restrict y, const T* __restrict upstream,
-                         T* __restrict d_x) {
+                         const T* addend, T* d_x) {
   T sum[2];  // of the upstream gradient; of it times the result
   sum_terms<2>(n, sum, [&](int64_t i, auto& sums) {
     using Vector = typename Element<decltype(sums)>::type;
@@ -328,7 +328,10 @@ void layer_norm_backward(int64_t n, T r, const T* __restrict y, const T* __restr
   });
   const T mean = sum[0] / static_cast<T>(n), pull = sum[1] / static_cast<T>(n);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) d_x[i] += (upstream[i] - mean - y[i] * pull) * r;
+  for (int64_t i = 0; i < n; ++i) {
+    const T slope = (upstream[i] - mean - y[i] * pull) * r;
+    d_x[i] = addend != nullptr ? addend[i] + slope : slope;
+  }
 }
 
 template <typename T>

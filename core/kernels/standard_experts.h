@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "kernels/engine.h"
+#include "kernels/normalise_and_route.h"
 #include "kernels/top_k_routing.h"
 
 namespace cdsp {
@@ -23,10 +24,27 @@ at::Tensor standard_experts(const at::Tensor& x, const Routing& routing, const a
                             Engine engine = Engine::kReference, const at::Tensor& residual = {},
                             Precision precision = Precision::kFull);
 
-/// Engine::kFused on the host: each expert on its own tokens only.
+/// Engine::kFused on the host: each expert on its own tokens only. Differentiable.
 at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                                 const at::Tensor& residual);
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+class StandardExpertsCpu {
+ public:
+  /// `residual` may be undefined; `keep`: for a backward pass.
+  at::Tensor forward(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
+                     const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
+                     const at::Tensor& residual, bool keep);
+  /// dL/dy [T, d] -> those of residual, x and routing.weights. Sets `gradient` [parameters()]:
+  /// those of w1, b1, w2 and b2, flat.
+  RoutedGradients backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  int64_t parameters() const;
+
+ private:
+  at::Tensor x_, router_, indices_, w1_, b1_, w2_, b2_;
+  at::Tensor z_;  // before SiLU, of every pair
+};
 
 /// LibTorch's matrix products and block programs of cdsp_layer_blocks.h between them, on a GPU or
 /// emulated.

@@ -5,11 +5,14 @@
 //   dW2 = E (w H)^T,  dW1 = dZ X^T,  dX = W1^T dZ
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/cpu_pass.h"
 #include "kernels/expert_tokens.h"
 #include "kernels/optional_input.h"
 #include "kernels/pair_sums.h"
@@ -160,86 +163,116 @@ void backward_block(const Shape& shape, const Weights<T>& weights, const int64_t
                     const TokenBlock& block, const T* x, const T* upstream, const T* kept_z,
                     T* d_router, T* d_x, T* share) {
   const int64_t d = shape.d, f = shape.hidden, k = shape.top_k, at = block.begin * d;
+  T* own_d_router = d_router + block.begin * shape.experts;
+  std::fill_n(own_d_router, block.count * shape.experts, T(0));
   const ExpertTokens tokens(indices + block.begin * k, block.count, k, shape.experts);
   const auto [hidden, d_z, d_inputs] =
       thread_scratch<T>(kTileTokens * f, kTileTokens * f, block.count * k * d);
   for (const TokenStretch& stretch : tokens.stretches) {
     backward_stretch<T>(shape, weights.from(block.begin, shape), tokens, stretch, x + at,
                         upstream + at, kept_z + block.begin * k * f, {hidden, d_z, d_inputs},
-                        d_router + block.begin * shape.experts, {shape, stretch.expert, share});
+                        own_d_router, {shape, stretch.expert, share});
   }
   sum_pairs<T>(tokens, block.count, k, d, d_inputs, nullptr, nullptr, d_x + at);
 }
 
-class StandardExpertsCpu : public torch::autograd::Function<StandardExpertsCpu> {
+Shape shape_of(const at::Tensor& x, const at::Tensor& indices, const at::Tensor& w1) {
+  return {x.size(0), x.size(1), w1.size(1), w1.size(0), indices.size(1)};
+}
+
+/// As an operation of LibTorch's autograd.
+class StandardExpertsFunction : public torch::autograd::Function<StandardExpertsFunction> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& residual,
-                            const at::Tensor& x_in, const at::Tensor& router_in,
-                            const at::Tensor& indices_in, const at::Tensor& w1,
-                            const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
-                            bool keep) {
+                            const at::Tensor& x, const at::Tensor& router,
+                            const at::Tensor& indices, const at::Tensor& w1, const at::Tensor& b1,
+                            const at::Tensor& w2, const at::Tensor& b2) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor x = x_in.contiguous(), router = router_in.contiguous(),
-                     indices = indices_in.contiguous();
-    const Shape shape{x.size(0), x.size(1), w1.size(1), w1.size(0), indices.size(1)};
-    const int64_t* index = indices.data_ptr<int64_t>();
-    const at::Tensor w1_columns = transposed_copy(w1), w2_columns = transposed_copy(w2);
-    at::Tensor y = at::empty_like(x), z;
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const Weights<scalar_t> weights{pointer(w1_columns), pointer(w2_columns), pointer(b1),
-                                      pointer(b2), pointer(router)};
-      const scalar_t* base = pointer_or_null<scalar_t>(residual);
-      if (keep) z = at::empty({shape.pairs(), shape.hidden}, x.options());
-      shape.blocks().for_each([&](const TokenBlock& block) {
-        forward_block<scalar_t>(shape, weights, index, block, pointer(x), base,
-                                keep ? pointer(z) : nullptr, pointer(y));
-      });
-    });
-    context->save_for_backward({x, router, indices, w1, b1, w2, b2, z});
-    return y;
+    context->saved_data["w1"] = w1.sizes().vec();
+    return new_pass<StandardExpertsCpu>(context).forward(x, {indices, router, {}, {}}, w1, b1, w2,
+                                                         b2, residual, /*keep=*/true);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &router = saved[1], &indices = saved[2], &w1 = saved[3],
-                     &b1 = saved[4], &w2 = saved[5], &b2 = saved[6], &z = saved[7];
+    const auto& pass = kept_pass<StandardExpertsCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
-    const Shape shape{x.size(0), x.size(1), w1.size(1), w1.size(0), indices.size(1)};
-    at::Tensor d_x = at::empty_like(x), d_router = at::zeros_like(router);
-    const TokenBlocks blocks = shape.blocks();
-    const int64_t* index = indices.data_ptr<int64_t>();
-    const at::Tensor shares = at::empty({blocks.shares(), shape.share()}, x.options());
-    at::Tensor total = at::empty({shape.share()}, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      const Weights<scalar_t> weights{pointer(w1), pointer(w2), pointer(b1), pointer(b2),
-                                      pointer(router)};
-      blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool is_first) {
-        scalar_t* share = pointer(shares) + i * shape.share();
-        if (is_first) std::fill_n(share, shape.share(), scalar_t(0));
-        backward_block<scalar_t>(shape, weights, index, block, pointer(x), pointer(up), pointer(z),
-                                 pointer(d_router), pointer(d_x), share);
-      });
-      sum_shares<scalar_t>(blocks.shares(), shape.share(), pointer(shares), pointer(total));
-    });
-    const int64_t f = shape.hidden, d = shape.d, n = shape.experts;
-    Slices slices(total);
+    const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
+    const RoutedGradients of_tokens = pass.backward(up, gradient);
+    const std::vector<int64_t> w1 = context->saved_data["w1"].toIntVector();
+    const int64_t n = w1[0], f = w1[1], d = w1[2];
+    Slices slices(gradient);
     const at::Tensor d_w1 = slices.take({n, f, d}), d_b1 = slices.take({n, f}),
                      d_w2 = slices.take({n, d, f}), d_b2 = slices.take({n, d});
-    return {up, d_x, d_router, at::Tensor(), d_w1, d_b1, d_w2, d_b2, at::Tensor()};
+    return {
+        of_tokens.residual, of_tokens.x, of_tokens.weights, at::Tensor(), d_w1, d_b1, d_w2, d_b2};
   }
 };
 
 }  // namespace
 
+at::Tensor StandardExpertsCpu::forward(const at::Tensor& x, const Routing& routing,
+                                       const at::Tensor& w1, const at::Tensor& b1,
+                                       const at::Tensor& w2, const at::Tensor& b2,
+                                       const at::Tensor& residual, bool keep) {
+  x_ = x.contiguous();
+  router_ = routing.weights.contiguous();
+  indices_ = routing.indices.contiguous();
+  w1_ = w1.contiguous();
+  b1_ = b1.contiguous();
+  w2_ = w2.contiguous();
+  b2_ = b2.contiguous();
+  const at::Tensor base = is_given(residual) ? residual.contiguous() : at::Tensor();
+  const Shape shape = shape_of(x_, indices_, w1_);
+  const at::Tensor w1_columns = transposed_copy(w1_), w2_columns = transposed_copy(w2_);
+  at::Tensor y = at::empty_like(x_);
+  if (keep) z_ = at::empty({shape.pairs(), shape.hidden}, x_.options());
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "standard_experts", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const Weights<scalar_t> weights{pointer(w1_columns), pointer(w2_columns), pointer(b1_),
+                                    pointer(b2_), pointer(router_)};
+    const scalar_t *from = pointer(x_), *before = pointer_or_null<scalar_t>(base);
+    scalar_t *z = pointer_or_null<scalar_t>(z_), *to = pointer(y);
+    const int64_t* index = indices_.data_ptr<int64_t>();
+    shape.blocks().for_each([&](const TokenBlock& block) {
+      forward_block<scalar_t>(shape, weights, index, block, from, before, z, to);
+    });
+  });
+  return y;
+}
+
+RoutedGradients StandardExpertsCpu::backward(const at::Tensor& upstream,
+                                             const at::Tensor& gradient) const {
+  const Shape shape = shape_of(x_, indices_, w1_);
+  const TokenBlocks blocks = shape.blocks();
+  const at::Tensor shares = at::empty({blocks.shares(), shape.share()}, x_.options());
+  at::Tensor d_x = at::empty_like(x_), d_router = at::empty_like(router_);
+  AT_DISPATCH_FLOATING_TYPES(x_.scalar_type(), "standard_experts_backward", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const Weights<scalar_t> weights{pointer(w1_), pointer(w2_), pointer(b1_), pointer(b2_),
+                                    pointer(router_)};
+    const scalar_t *x = pointer(x_), *up = pointer(upstream), *z = pointer_or_null<scalar_t>(z_);
+    scalar_t *to_x = pointer(d_x), *to_router = pointer(d_router), *all_shares = pointer(shares);
+    const int64_t* index = indices_.data_ptr<int64_t>();
+    blocks.for_each_of_share([&](int64_t i, const TokenBlock& block, bool is_first) {
+      scalar_t* share = all_shares + i * shape.share();
+      if (is_first) std::fill_n(share, shape.share(), scalar_t(0));
+      backward_block<scalar_t>(shape, weights, index, block, x, up, z, to_router, to_x, share);
+    });
+    sum_shares<scalar_t>(blocks.shares(), shape.share(), all_shares, pointer(gradient));
+  });
+  return {upstream, d_x, d_router, {}};
+}
+
+int64_t StandardExpertsCpu::parameters() const { return shape_of(x_, indices_, w1_).share(); }
+
 at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                                 const at::Tensor& residual) {
-  return StandardExpertsCpu::apply(or_empty(residual, x), x, routing.weights, routing.indices,
-                                   w1.contiguous(), b1.contiguous(), w2.contiguous(),
-                                   b2.contiguous(), at::GradMode::is_enabled());
+  if (!at::GradMode::is_enabled())
+    return StandardExpertsCpu().forward(x, routing, w1, b1, w2, b2, residual, /*keep=*/false);
+  return StandardExpertsFunction::apply(or_empty(residual, x), x, routing.weights, routing.indices,
+                                        w1, b1, w2, b2);
 }
 
 }  // namespace cdsp

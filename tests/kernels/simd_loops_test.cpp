@@ -154,9 +154,13 @@ TEST_CASE("every instruction set's norms and their gradients") {
         CHECK(relative_error(out, y) < 5 * tolerance);
       }
       const at::Tensor sum = in(more), normal = in(y);
-      loops.layer_norm_backward(n, static_cast<decltype(found)>(lr), p(normal), p(upstream),
+      const double layer_bound = n == 1 ? 1e-2 : 5 * tolerance;
+      loops.layer_norm_backward(n, static_cast<decltype(found)>(lr), p(normal), p(upstream), p(sum),
                                 p(sum));
-      CHECK(relative_error(sum, more + d_layer) < (n == 1 ? 1e-2 : 5 * tolerance));
+      CHECK(relative_error(sum, more + d_layer) < layer_bound);
+      loops.layer_norm_backward(n, static_cast<decltype(found)>(lr), p(normal), p(upstream),
+                                nullptr, p(sum));
+      CHECK(relative_error(sum + 1.0, d_layer + 1.0) < layer_bound);
     });
   }
 }
