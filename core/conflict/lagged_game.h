@@ -36,6 +36,9 @@ class LaggedGame {
   void restore(const at::Tensor& lagged) { lagged_ = lagged; }
 
  private:
+  /// Whether the fused engine's plain loops serve.
+  bool is_on_host(const ConflictSite& site) const;
+
   ConflictGradient gradient_;
   Engine engine_;
   at::Tensor lagged_;

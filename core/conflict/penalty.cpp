@@ -5,12 +5,11 @@
 namespace cdsp {
 
 at::Tensor penalty_of(const at::Tensor& alpha, ConflictPenalty penalty) {
-  constexpr double kGate = 1e-3;
   switch (penalty) {
     case ConflictPenalty::kLogit:
       return alpha;
     case ConflictPenalty::kGatedLogit:
-      return at::where(alpha.detach().ge(kGate), alpha, at::zeros_like(alpha));
+      return at::where(alpha.detach().ge(kPenaltyGate), alpha, at::zeros_like(alpha));
     case ConflictPenalty::kSigmoid:
       break;
   }

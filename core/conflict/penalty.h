@@ -8,6 +8,9 @@
 
 namespace cdsp {
 
+/// Where `gated_logit` begins to push.
+inline constexpr double kPenaltyGate = 1e-3;
+
 /// f applied to every logit; differentiable.
 ///   logit        A_ij                        constant pressure lambda * C_ij (paper)
 ///   gated_logit  A_ij where A_ij >= 1e-3, else 0                            (released code)
@@ -20,5 +23,15 @@ at::Tensor conflict_loss(const at::Tensor& alpha, const at::Tensor& conflict,
 
 /// l1 * mean|A| + determinism * mean(sigma(A)(1 - sigma(A))) of one layer (Eq. 16).
 at::Tensor topology_regulariser(const at::Tensor& alpha, const ConflictConfig& config);
+
+/// Both of one layer on the host, and the gradient of  lambda * conflict + reg  in A [N, N], for
+/// the fused engine: LibTorch's operations and graph on so few numbers would spend all their time
+/// in being called. Not differentiated.
+struct TopologyTerms {
+  double conflict, reg;
+  at::Tensor gradient;
+};
+TopologyTerms topology_terms_cpu(const at::Tensor& alpha, const at::Tensor& conflict,
+                                 const ConflictConfig& config);
 
 }  // namespace cdsp

@@ -47,12 +47,7 @@ ExpertGramian expert_gramian_cpu(const at::Tensor& gradient_in, bool by_column) 
     scalar_t* share = shares.data_ptr<scalar_t>();
     for_each_piece(stretches, [&](int64_t s) {
       const int64_t begin = s * kStretch, length = std::min(kStretch, size - begin);
-      for (int64_t i = 0; i < experts; ++i) {
-        for (int64_t j = 0; j <= i; ++j) {
-          share[s * square + i * experts + j] = share[s * square + j * experts + i] =
-              simd_loops<scalar_t>().dot(length, g + i * size + begin, g + j * size + begin);
-        }
-      }
+      simd_loops<scalar_t>().gramian(experts, length, g + begin, size, share + s * square);
     });
     sum_shares<scalar_t>(stretches, square, share, dot);
     for_each_piece(experts, [&](int64_t i) {

@@ -68,6 +68,9 @@ struct SimdLoops {
   void (*scale_rows)(int64_t rows, int64_t n, const T* scales, T* table, int64_t row);
   /// sum of a * b
   T (*dot)(int64_t n, const T* a, const T* b);
+  /// gramian [rows, rows]: the dot products of all pairs of rows of n numbers, `row` apart. Each
+  /// has the bytes that dot() gives.
+  void (*gramian)(int64_t rows, int64_t n, const T* table, int64_t row, T* gramian);
 
   /// RMSNorm of one row: y = x w r with r = 1 / sqrt(mean x^2 + epsilon); returns r.
   T (*rms_norm)(int64_t d, T epsilon, const T* x, const T* weight, T* y);
@@ -110,10 +113,17 @@ struct SimdLoops {
 
 /// The best set of loops for this processor.
 template <typename T>
-const SimdLoops<T>& simd_loops();
+const SimdLoops<T>& choose_simd_loops();
 
-extern template const SimdLoops<float>& simd_loops<float>();
-extern template const SimdLoops<double>& simd_loops<double>();
+extern template const SimdLoops<float>& choose_simd_loops<float>();
+extern template const SimdLoops<double>& choose_simd_loops<double>();
+
+/// The same, chosen once. Here, for it is asked row by row.
+template <typename T>
+const SimdLoops<T>& simd_loops() {
+  static const SimdLoops<T>& loops = choose_simd_loops<T>();
+  return loops;
+}
 
 // One of each per instruction set; the last two exist on x86-64 only.
 const SimdLoops<float>& portable_loops(float);

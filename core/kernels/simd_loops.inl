@@ -269,6 +269,52 @@ T dot(int64_t n, const T* __restrict a, const T* __restrict b) {
   return sum[0];
 }
 
+// kRows rows with kRows others: so many sums are on their way at once that none waits for itself.
+template <typename T, int kRows>
+inline void gramian_block(int64_t n, const T* a, const T* b, int64_t row, int64_t rows, T* products,
+                          int64_t i, int64_t j) {
+  typedef T Vector __attribute__((vector_size(CDSP_SIMD_BYTES)));
+  constexpr int64_t kLanes = CDSP_SIMD_BYTES / static_cast<int64_t>(sizeof(T));
+  Vector sum[kRows][kRows] = {};
+  int64_t p = 0;
+  for (; p + kLanes <= n; p += kLanes) {
+    Vector right[kRows];
+    CDSP_UNROLLED
+    for (int c = 0; c < kRows; ++c) __builtin_memcpy(&right[c], b + c * row + p, CDSP_SIMD_BYTES);
+    CDSP_UNROLLED
+    for (int r = 0; r < kRows; ++r) {
+      Vector left;
+      __builtin_memcpy(&left, a + r * row + p, CDSP_SIMD_BYTES);
+      CDSP_UNROLLED
+      for (int c = 0; c < kRows; ++c) sum[r][c] += left * right[c];
+    }
+  }
+  CDSP_UNROLLED
+  for (int r = 0; r < kRows; ++r) {
+    CDSP_UNROLLED
+    for (int c = 0; c < kRows; ++c) {
+      T rest = 0;
+      for (int64_t q = p; q < n; ++q) rest += a[r * row + q] * b[c * row + q];
+      const T total = lane_sum<T, CDSP_SIMD_BYTES>(sum[r][c]) + rest;
+      products[(i + r) * rows + j + c] = products[(j + c) * rows + i + r] = total;
+    }
+  }
+}
+
+template <typename T>
+void gramian(int64_t rows, int64_t n, const T* table, int64_t row, T* products) {
+  constexpr int kRows = CDSP_SIMD_REGISTERS >= 32 ? 4 : 2;
+  const int64_t whole = rows / kRows * kRows;
+  for (int64_t i = 0; i < whole; i += kRows) {
+    for (int64_t j = 0; j <= i; j += kRows)
+      gramian_block<T, kRows>(n, table + i * row, table + j * row, row, rows, products, i, j);
+  }
+  for (int64_t i = whole; i < rows; ++i) {
+    for (int64_t j = 0; j <= i; ++j)
+      gramian_block<T, 1>(n, table + i * row, table + j * row, row, rows, products, i, j);
+  }
+}
+
 template <typename T>
 T rms_norm(int64_t d, T epsilon, const T* __restrict x, const T* __restrict weight,
            T* __restrict y) {
@@ -608,6 +654,7 @@ const SimdLoops<T>& table(const char* name) {
                                      scale<T>,
                                      scale_rows<T>,
                                      dot<T>,
+                                     gramian<T>,
                                      rms_norm<T>,
                                      rms_norm_backward<T>,
                                      layer_norm<T>,

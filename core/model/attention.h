@@ -22,6 +22,12 @@ class Attention {
   /// h [batch, positions, d] -> h + attention(rms_norm(h)).
   at::Tensor forward(const at::Tensor& h) const;
 
+  /// The same by a pass of the fused engine on the host, and back: dL/dy -> dL/dh, the weights'
+  /// gradients going to their stretch of `flat`, a vector like ParameterSet::flat().
+  at::Tensor forward(const at::Tensor& h, AttentionBlockCpu& pass) const;
+  at::Tensor backward(const AttentionBlockCpu& pass, const at::Tensor& upstream,
+                      const at::Tensor& flat) const;
+
  private:
   Engine engine_;
   AttentionWeights weights_;

@@ -1,5 +1,8 @@
 #include "model/cdsp_moe.h"
 
+#include <optional>
+#include <utility>
+
 #include <ATen/ATen.h>
 
 #include "model/topology.h"
@@ -29,5 +32,44 @@ at::Tensor CdspMoe::forward(const RoutedTokens& tokens, ConflictSite* site) cons
                     engine_, tokens.residual.view(tokens.x.sizes()), precision_)
       .view(tokens.residual.sizes());
 }
+
+class CdspMoe::Pass : public MoeLayerPass {
+ public:
+  explicit Pass(const CdspMoe& layer) : layer_(layer) {}
+
+  at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) override {
+    selected_ = select_topology_and_slope(layer_.alpha_, layer_.u_.size(1), layer_.rank_);
+    const Topology& topology = selected_.topology;
+    if (site != nullptr) {
+      gradients_ = std::make_shared<ExpertGradients>();
+      *site = {layer_.alpha_, topology.mask, selection_counts(tokens.routing).gt(0), gradients_};
+    }
+    layer_pass_.emplace(CdspLayerCpu::form_for(topology.mask, tokens.routing.indices.size(1)));
+    return layer_pass_
+        ->forward({tokens.residual, tokens.x, tokens.routing, layer_.u_, layer_.v_, topology.gate,
+                   topology.mask},
+                  /*keep=*/true)
+        .view(tokens.residual.sizes());
+  }
+
+  RoutedGradients backward(const at::Tensor& upstream, const at::Tensor& d_alpha,
+                           const at::Tensor& flat) override {
+    CdspLayerGradients found =
+        layer_pass_->backward(upstream, ParameterSet::stretch(flat, {layer_.u_, layer_.v_}));
+    at::Tensor of_alpha = ParameterSet::stretch(flat, {layer_.alpha_}).view(layer_.alpha_.sizes());
+    at::mul_out(of_alpha, selected_.slope, found.gate.unsqueeze(1));
+    if (d_alpha.defined()) of_alpha.add_(d_alpha);
+    if (gradients_) *gradients_ = std::move(found.experts);
+    return std::move(found.tokens);
+  }
+
+ private:
+  const CdspMoe& layer_;
+  SelectedTopology selected_;
+  std::optional<CdspLayerCpu> layer_pass_;
+  std::shared_ptr<ExpertGradients> gradients_;
+};
+
+std::unique_ptr<MoeLayerPass> CdspMoe::new_pass() const { return std::make_unique<Pass>(*this); }
 
 }  // namespace cdsp

@@ -12,9 +12,12 @@ class CdspMoe : public MoeLayer {
   CdspMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
           ParameterSet& parameters, Engine engine);
   at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) const override;
+  std::unique_ptr<MoeLayerPass> new_pass() const override;
   at::Tensor alpha() const override { return alpha_; }
 
  private:
+  class Pass;
+
   Engine engine_;
   Precision precision_;
   int64_t rank_;

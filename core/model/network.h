@@ -62,6 +62,8 @@ class Network {
   std::vector<at::Tensor> alphas() const;
 
  private:
+  friend class NetworkPass;
+
   struct Block {
     std::unique_ptr<Attention> attention;
     at::Tensor norm2;

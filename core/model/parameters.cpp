@@ -29,6 +29,17 @@ void ParameterSet::flatten() {
   }
 }
 
+at::Tensor ParameterSet::stretch(const at::Tensor& flat,
+                                 std::initializer_list<at::Tensor> parameters) {
+  const int64_t begin = parameters.begin()->storage_offset();
+  int64_t end = begin;
+  for (const at::Tensor& parameter : parameters) {
+    TORCH_CHECK(parameter.storage_offset() == end, "parameters that are no neighbours");
+    end += parameter.numel();
+  }
+  return flat.narrow(0, begin, end - begin);
+}
+
 std::vector<at::Tensor> ParameterSet::values() const {
   std::vector<at::Tensor> values;
   values.reserve(parameters_.size());

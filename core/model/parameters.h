@@ -1,6 +1,7 @@
 // The learnable tensors of a network, by name and by learning speed.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ class ParameterSet {
   /// Moves all values, group by group, into one flat buffer that the tensors then view, so that the
   /// optimiser and the clipping work on a few long vectors. Call once, after the last add().
   void flatten();
+
+  /// The stretch of `flat`, a vector like flat(), that belongs to `parameters`, which are
+  /// neighbours in this order. The tensors are handles that add() gave.
+  static at::Tensor stretch(const at::Tensor& flat, std::initializer_list<at::Tensor> parameters);
 
   const std::vector<Parameter>& all() const { return parameters_; }
   std::vector<at::Tensor> values() const;

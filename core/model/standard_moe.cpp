@@ -27,4 +27,30 @@ at::Tensor StandardMoe::forward(const RoutedTokens& tokens, ConflictSite*) const
       .view(tokens.residual.sizes());
 }
 
+class StandardMoe::Pass : public MoeLayerPass {
+ public:
+  explicit Pass(const StandardMoe& layer) : layer_(layer) {}
+
+  at::Tensor forward(const RoutedTokens& tokens, ConflictSite*) override {
+    return experts_
+        .forward(tokens.x, tokens.routing, layer_.w1_, layer_.b1_, layer_.w2_, layer_.b2_,
+                 tokens.residual, /*keep=*/true)
+        .view(tokens.residual.sizes());
+  }
+
+  RoutedGradients backward(const at::Tensor& upstream, const at::Tensor&,
+                           const at::Tensor& flat) override {
+    return experts_.backward(
+        upstream, ParameterSet::stretch(flat, {layer_.w1_, layer_.b1_, layer_.w2_, layer_.b2_}));
+  }
+
+ private:
+  const StandardMoe& layer_;
+  StandardExpertsCpu experts_;
+};
+
+std::unique_ptr<MoeLayerPass> StandardMoe::new_pass() const {
+  return std::make_unique<Pass>(*this);
+}
+
 }  // namespace cdsp

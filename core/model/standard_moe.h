@@ -12,8 +12,11 @@ class StandardMoe : public MoeLayer {
   StandardMoe(const Config& config, const std::string& prefix, const Initialiser& initialiser,
               ParameterSet& parameters, Engine engine);
   at::Tensor forward(const RoutedTokens& tokens, ConflictSite* site) const override;
+  std::unique_ptr<MoeLayerPass> new_pass() const override;
 
  private:
+  class Pass;
+
   Engine engine_;
   Precision precision_;
   at::Tensor w1_, b1_, w2_, b2_;

@@ -4,9 +4,12 @@
 #include <limits>
 
 #include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
 
 namespace cdsp {
 namespace {
+
+constexpr double kPruned = 0.1;  // links weaker than this count as pruned (Eq. 18)
 
 /// values [N, N] -> [N, d_base]: column c of row i is values[i, owner of c], `unowned` past the
 /// last block.
@@ -48,7 +51,8 @@ Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank, 
 }
 
 at::Tensor alpha_sparsity(const at::Tensor& alpha) {
-  return at::sigmoid(alpha.detach().to(at::kDouble)).lt(0.1).to(at::kDouble).mean();
+  const at::Tensor logits = alpha.detach().to(at::kDouble);
+  return at::sigmoid(logits).lt(kPruned).to(at::kDouble).mean();
 }
 
 at::Tensor structural_entropy(const at::Tensor& alpha) {
@@ -57,6 +61,25 @@ at::Tensor structural_entropy(const at::Tensor& alpha) {
   const at::Tensor logits = alpha.detach().to(at::kDouble).abs();
   const at::Tensor nats = at::softplus(-logits) + logits * at::sigmoid(-logits);
   return nats.sum() / std::log(2.0);
+}
+
+TopologyNumbers topology_numbers_cpu(const at::Tensor& alpha_in) {
+  const at::Tensor alpha = alpha_in.contiguous();
+  TopologyNumbers numbers{0.0, 0.0};
+  AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "topology_numbers", [&] {
+    const scalar_t* logit = alpha.data_ptr<scalar_t>();
+    for (int64_t i = 0; i < alpha.numel(); ++i) {
+      const double a = std::abs(static_cast<double>(logit[i]));
+      const double far_side = std::exp(-a);  // sigma(-a) = far_side / (1 + far_side)
+      const double weak = far_side / (1.0 + far_side);
+      const double strength = logit[i] < 0 ? weak : 1.0 - weak;
+      if (strength < kPruned) numbers.sparsity += 1.0;
+      numbers.entropy += std::log1p(far_side) + a * weak;
+    }
+  });
+  numbers.sparsity /= static_cast<double>(alpha.numel());
+  numbers.entropy /= std::log(2.0);
+  return numbers;
 }
 
 }  // namespace cdsp

@@ -25,8 +25,15 @@ at::Tensor control_force(const at::Tensor& alpha, int64_t d_base);
 Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank,
                          Engine engine = Engine::kReference);
 
-/// Engine::kFused on the host.
+/// Engine::kFused on the host. Differentiable.
 Topology select_topology_cpu(const at::Tensor& alpha, int64_t d_base, int64_t rank);
+
+/// What that is made of; LibTorch's autograd knows nothing of it.
+struct SelectedTopology {
+  Topology topology;
+  at::Tensor slope;  // [N, N]: ds_i / dA_ij
+};
+SelectedTopology select_topology_and_slope(const at::Tensor& alpha, int64_t d_base, int64_t rank);
 
 /// Share of entries with sigma(A) < 0.1 (Eq. 18), a 0-dimensional float64 tensor.
 at::Tensor alpha_sparsity(const at::Tensor& alpha);
@@ -34,5 +41,12 @@ at::Tensor alpha_sparsity(const at::Tensor& alpha);
 /// Sum over entries of the binary entropy of sigma(A), in bits (Eq. 36), a 0-dimensional float64
 /// tensor. N^2 at A = 0.
 at::Tensor structural_entropy(const at::Tensor& alpha);
+
+/// Both on the host in one go: a step has them, and LibTorch's operations on so few numbers would
+/// spend all their time in being called.
+struct TopologyNumbers {
+  double sparsity, entropy;
+};
+TopologyNumbers topology_numbers_cpu(const at::Tensor& alpha);
 
 }  // namespace cdsp

@@ -47,34 +47,16 @@ void select_columns(const T* row, int64_t experts, int64_t d_base, int64_t rank,
   std::fill_n(mask + experts * width, left, T(1));  // columns of nobody come last
 }
 
-class TopologyCpu : public torch::autograd::Function<TopologyCpu> {
+/// As an operation of LibTorch's autograd.
+class TopologyFunction : public torch::autograd::Function<TopologyFunction> {
  public:
-  static variable_list forward(AutogradContext* context, const at::Tensor& alpha_in, int64_t d_base,
+  static variable_list forward(AutogradContext* context, const at::Tensor& alpha, int64_t d_base,
                                int64_t rank) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor alpha = alpha_in.contiguous();
-    const int64_t experts = alpha.size(0);
-    at::Tensor mask = at::empty({experts, d_base}, alpha.options());
-    at::Tensor gate = at::empty({experts}, alpha.options()), slope = at::empty_like(alpha);
-    AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "select_topology", [&] {
-      std::vector<scalar_t> columns(static_cast<size_t>(experts));
-      for (int64_t i = 0; i < experts; ++i) {
-        const scalar_t* row = alpha.data_ptr<scalar_t>() + i * experts;
-        scalar_t* d_row = slope.data_ptr<scalar_t>() + i * experts;
-        select_columns(row, experts, d_base, rank, mask.data_ptr<scalar_t>() + i * d_base,
-                       columns.data());
-        scalar_t sum = 0;
-        for (int64_t j = 0; j < experts; ++j) {
-          const scalar_t strength = sigmoid(row[j]), count = columns[static_cast<size_t>(j)];
-          sum += strength * count;
-          d_row[j] = count * strength * (scalar_t(1) - strength) / static_cast<scalar_t>(rank);
-        }
-        gate.data_ptr<scalar_t>()[i] = sum / static_cast<scalar_t>(rank);
-      }
-    });
-    context->save_for_backward({slope});
-    context->mark_non_differentiable({mask});
-    return {gate, mask};
+    const SelectedTopology selected = select_topology_and_slope(alpha, d_base, rank);
+    context->save_for_backward({selected.slope});
+    context->mark_non_differentiable({selected.topology.mask});
+    return {selected.topology.gate, selected.topology.mask};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -85,8 +67,34 @@ class TopologyCpu : public torch::autograd::Function<TopologyCpu> {
 
 }  // namespace
 
+SelectedTopology select_topology_and_slope(const at::Tensor& alpha_in, int64_t d_base,
+                                           int64_t rank) {
+  const at::Tensor alpha = alpha_in.contiguous();
+  const at::TensorOptions options = alpha.options().requires_grad(false);
+  const int64_t experts = alpha.size(0);
+  at::Tensor mask = at::empty({experts, d_base}, options), gate = at::empty({experts}, options),
+             slope = at::empty({experts, experts}, options);
+  AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "select_topology", [&] {
+    std::vector<scalar_t> columns(static_cast<size_t>(experts));
+    for (int64_t i = 0; i < experts; ++i) {
+      const scalar_t* row = alpha.data_ptr<scalar_t>() + i * experts;
+      scalar_t* d_row = slope.data_ptr<scalar_t>() + i * experts;
+      select_columns(row, experts, d_base, rank, mask.data_ptr<scalar_t>() + i * d_base,
+                     columns.data());
+      scalar_t sum = 0;
+      for (int64_t j = 0; j < experts; ++j) {
+        const scalar_t strength = sigmoid(row[j]), count = columns[static_cast<size_t>(j)];
+        sum += strength * count;
+        d_row[j] = count * strength * (scalar_t(1) - strength) / static_cast<scalar_t>(rank);
+      }
+      gate.data_ptr<scalar_t>()[i] = sum / static_cast<scalar_t>(rank);
+    }
+  });
+  return {{mask, gate}, slope};
+}
+
 Topology select_topology_cpu(const at::Tensor& alpha, int64_t d_base, int64_t rank) {
-  const variable_list outputs = TopologyCpu::apply(alpha, d_base, rank);
+  const variable_list outputs = TopologyFunction::apply(alpha, d_base, rank);
   return {outputs[1], outputs[0]};
 }
 

@@ -18,4 +18,12 @@ namespace cdsp {
 /// carry no gradient: this term is reported and trains nothing.
 at::Tensor balance_loss(const Routing& routing, BalanceKind kind);
 
+/// The same on the host, and its gradient in the router's probabilities: [N], alike for all tokens;
+/// undefined where it has none.
+struct BalanceAndSlope {
+  double loss;
+  at::Tensor slope;
+};
+BalanceAndSlope balance_loss_cpu(const Routing& routing, BalanceKind kind);
+
 }  // namespace cdsp

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "conflict/lagged_signal.h"
 #include "train/flat_gradient.h"
-#include "train/forward_and_loss.h"
+#include "train/loss_and_gradient.h"
 #include "train/metric_vector.h"
 #include "train/metrics.h"
 
@@ -114,9 +114,8 @@ void DeviceStep::enqueue(int64_t count) {
   const int64_t num_tasks = network_.input_shape().tasks;
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
-  const auto [forward, terms] =
-      forward_and_loss(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
-  const FlatGradient gradient = differentiate(network_.parameters(), terms.total);
+  const auto [forward, terms, gradient] =
+      loss_and_gradient(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
 
   // Before the update: the measures are of the parameters that this step's loss saw.
   const at::Tensor grad_norm = at::zeros({1}, gradient.flat.options());

@@ -14,6 +14,14 @@
 
 namespace cdsp {
 
+/// What a training step asks of the forward pass, given how many games there are.
+ForwardRequest forward_request(const Config& config, size_t games);
+
+/// C of each CDSP layer at this step, which is added to epoch_conflict in place.
+std::vector<at::Tensor> conflicts_of(const std::vector<LaggedGame>& games,
+                                     const ForwardResult& forward,
+                                     const std::vector<at::Tensor>& epoch_conflict);
+
 struct ForwardAndLoss {
   ForwardResult forward;
   Objective terms;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "kernels/flat_updates.h"
 #include "model/weights.h"
-#include "train/forward_and_loss.h"
+#include "train/loss_and_gradient.h"
 #include "train/metric_vector.h"
 #include "train/task_dropout.h"
 
@@ -117,9 +117,8 @@ void Trainer::step() {
   const Batch batch = next_batch();
   const at::Tensor tasks = draw_tasks(batch);
 
-  const auto [forward, terms] =
-      forward_and_loss(config_, *network_, batch, tasks, games_, epoch_conflict_);
-  const FlatGradient gradient = differentiate(network_->parameters(), terms.total);
+  const auto [forward, terms, gradient] =
+      loss_and_gradient(config_, *network_, batch, tasks, games_, epoch_conflict_);
   const at::Tensor grad_norm =
       clip_to_norm(gradient.flat, config_.optimizer.clip_norm, network_->engine());
   record(terms, grad_norm, forward, batch);
@@ -213,7 +212,8 @@ at::Tensor Trainer::draw_tasks(const Batch& batch) const {
 
 void Trainer::record(const Objective& terms, const at::Tensor& grad_norm,
                      const ForwardResult& forward, const Batch& batch) {
-  const StepVector numbers = metric_vector(terms, grad_norm, forward, batch, data_.train.tasks());
+  const StepVector numbers = (device_.is_cpu() ? metric_vector_cpu : metric_vector)(
+      terms, grad_norm, forward, batch, data_.train.tasks());
   epoch_sums_ += numbers.task_sums;
   if (device_.is_cpu()) {  // checked at once, so only the last is ever read
     unread_.clear();

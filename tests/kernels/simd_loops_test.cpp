@@ -119,6 +119,29 @@ TEST_CASE("every instruction set scales rows and leaves what stands beside them"
   }
 }
 
+TEST_CASE("every instruction set multiplies all pairs of rows, with the bytes of single products") {
+  Draw draw(12);
+  for (const int64_t n : kLengths) {
+    for (const int64_t rows : {1, 2, 3, 4, 7, 8, 13}) {
+      const at::Tensor table = draw.normal({rows, n + 2});
+      for_all_loops([&](const auto& loops, double tolerance) {
+        INFO(rows << " rows of " << n);
+        const at::Tensor from = as(loops, table), to = as(loops, at::zeros({rows, rows}));
+        loops.gramian(rows, n, data(loops, from), n + 2, data(loops, to));
+        const at::Tensor exact = table.narrow(1, 0, n);
+        CHECK(relative_error(to, at::mm(exact, exact.t())) < 10 * tolerance);
+        const auto* row = data(loops, from);
+        for (int64_t i = 0; i < rows; ++i) {
+          for (int64_t j = 0; j < rows; ++j) {
+            CHECK(data(loops, to)[i * rows + j] ==
+                  loops.dot(n, row + i * (n + 2), row + j * (n + 2)));
+          }
+        }
+      });
+    }
+  }
+}
+
 TEST_CASE("every instruction set's norms and their gradients") {
   Draw draw(3);
   constexpr double kEpsilon = 1e-5;
