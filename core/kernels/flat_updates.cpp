@@ -32,6 +32,22 @@ at::Tensor flat_norm_cpu(const at::Tensor& flat) {
   return at::full({}, std::sqrt(sum), flat.options());
 }
 
+/// clip_to_norm() given the norm, where that is at hand.
+void scale_to_norm_cpu(const at::Tensor& flat, double clip_norm, const at::Tensor& norm) {
+  const int64_t n = flat.numel();
+  AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "scale_to_norm", [&] {
+    const scalar_t found =
+        *norm.data_ptr<scalar_t>() + static_cast<scalar_t>(adamw_constant::kClipEpsilon);
+    const scalar_t factor = static_cast<scalar_t>(clip_norm) / found;
+    if (factor >= scalar_t(1)) return;
+    scalar_t* x = flat.data_ptr<scalar_t>();
+    for_each_piece(pieces_of(n, kStretch), [&](int64_t i) {
+      scalar_t* from = x + i * kStretch;
+      simd_loops<scalar_t>().scale(std::min(kStretch, n - i * kStretch), factor, from, from);
+    });
+  });
+}
+
 void adamw_update_cpu(const AdamWStep& step, const at::Tensor& gradient,
                       const at::Tensor& parameter, const at::Tensor& first,
                       const at::Tensor& second) {
@@ -57,6 +73,10 @@ at::Tensor flat_norm(const at::Tensor& flat, Engine engine) {
 
 at::Tensor clip_to_norm(at::Tensor flat, double clip_norm, Engine engine) {
   at::Tensor norm = flat_norm(flat, engine);
+  if (engine == Engine::kFused && flat.device().is_cpu()) {
+    if (clip_norm > 0.0) scale_to_norm_cpu(flat, clip_norm, norm);
+    return norm;
+  }
   if (clip_norm > 0.0)
     flat.mul_((clip_norm / (norm + adamw_constant::kClipEpsilon)).clamp_max(1.0));
   return norm;

@@ -31,6 +31,11 @@ DeviceSplit place(const Split& split, at::Device device) {
 
 namespace {
 
+int64_t existing(int64_t sample, int64_t count) {
+  if (sample >= 0 && sample < count) return sample;
+  throw std::out_of_range("sample " + std::to_string(sample) + " of " + std::to_string(count));
+}
+
 /// LibTorch's index_select wakes its threads for a batch of images, which takes longer than copying
 /// them.
 at::Tensor gather_images(const at::Tensor& images, const at::Tensor& samples) {
@@ -42,18 +47,27 @@ at::Tensor gather_images(const at::Tensor& images, const at::Tensor& samples) {
   uint8_t* to = gathered.data_ptr<uint8_t>();
   const int64_t* sample = samples.data_ptr<int64_t>();
   for (int64_t i = 0; i < count; ++i) {
-    if (sample[i] < 0 || sample[i] >= n)
-      throw std::out_of_range("sample " + std::to_string(sample[i]) + " of " + std::to_string(n));
-    std::memcpy(to + i * bytes, from + sample[i] * bytes, static_cast<size_t>(bytes));
+    std::memcpy(to + i * bytes, from + existing(sample[i], n) * bytes, static_cast<size_t>(bytes));
   }
+  return gathered;
+}
+
+at::Tensor gather_numbers(const at::Tensor& numbers, const at::Tensor& samples) {
+  if (!numbers.device().is_cpu() || !numbers.is_contiguous() || !samples.is_contiguous())
+    return numbers.index_select(0, samples);
+  const int64_t n = numbers.size(0), count = samples.numel();
+  at::Tensor gathered = at::empty({count}, numbers.options());
+  const int64_t *from = numbers.data_ptr<int64_t>(), *sample = samples.data_ptr<int64_t>();
+  int64_t* to = gathered.data_ptr<int64_t>();
+  for (int64_t i = 0; i < count; ++i) to[i] = from[existing(sample[i], n)];
   return gathered;
 }
 
 }  // namespace
 
 Batch gather(const DeviceSplit& split, const at::Tensor& samples) {
-  return {gather_images(split.images, samples), split.labels.index_select(0, samples),
-          split.tasks.index_select(0, samples)};
+  return {gather_images(split.images, samples), gather_numbers(split.labels, samples),
+          gather_numbers(split.tasks, samples)};
 }
 
 Batch slice(const DeviceSplit& split, int64_t begin, int64_t count) {

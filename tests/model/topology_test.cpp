@@ -207,6 +207,22 @@ TEST_CASE("structural entropy of saturated links is small, exact and the same fo
   CHECK(structural_entropy(at::full({1, 1}, -5000.0, at::kDouble)).item<double>() == 0.0);
 }
 
+TEST_CASE("both numbers of a topology in one go are the single ones") {
+  Draw draw(9);
+  for (const double size : {0.1, 3.0, 40.0}) {
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      at::Tensor alpha = (draw.normal({8, 8}) * size).to(dtype);
+      alpha[0][0] = 0.0;
+      alpha[0][1] = 5000.0;
+      alpha[0][2] = -5000.0;
+      const TopologyNumbers numbers = topology_numbers_cpu(alpha);
+      CHECK(numbers.sparsity == alpha_sparsity(alpha).item<double>());
+      CHECK(numbers.entropy ==
+            Catch::Approx(structural_entropy(alpha).item<double>()).epsilon(1e-13));
+    }
+  }
+}
+
 TEST_CASE("rank auto is floor(D / sqrt(N))") {
   const auto automatic = [](int64_t d_base, int64_t experts) {
     MoeConfig moe;

@@ -1,0 +1,166 @@
+// The objective in plain loops and its gradient, against LibTorch's operations and autograd.
+#include "train/objective_cpu.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "conflict/penalty.h"
+#include "support/catch.h"
+#include "support/closeness.h"
+#include "support/draw.h"
+#include "support/tiny_setup.h"
+#include "train/metric_vector.h"
+
+using namespace cdsp;
+using namespace cdsp::test;
+
+namespace {
+
+constexpr int64_t kImages = 9, kClasses = 5, kExperts = 4, kTokens = 150;
+
+/// Outputs of a network, drawn at random: leaves that an objective can be differentiated in.
+struct Outputs {
+  ForwardResult forward;
+  at::Tensor labels;
+  std::vector<at::Tensor> conflicts, leaves;
+
+  Outputs(Variant variant, at::ScalarType dtype, uint64_t seed) {
+    Draw draw(seed);
+    const auto leaf = [&](const at::Tensor& value) {
+      leaves.push_back(value.to(dtype).set_requires_grad(true));
+      return leaves.back();
+    };
+    forward.logits = leaf(draw.normal({kImages, kClasses}) * 3.0);
+    labels = draw.choices(kImages, kClasses, 1).view({kImages});
+    for (int layer = 0; layer < 2; ++layer) {
+      Routing routing;
+      routing.indices = draw.choices(kTokens, kExperts, 2);
+      routing.weights = draw.weights_on(routing.indices, kExperts).to(dtype);
+      if (variant != Variant::kCdsp)
+        routing.probabilities = leaf(at::softmax(draw.normal({kTokens, kExperts}), 1));
+      forward.routing.push_back(routing);
+      if (variant != Variant::kCdsp) continue;
+      ConflictSite site;
+      // Zero, and numbers on both sides of the gate of gated_logit.
+      at::Tensor alpha = draw.normal({kExperts, kExperts});
+      alpha[0][1] = 0.0;
+      alpha[1][0] = 1e-3;
+      alpha[2][3] = 0.9e-3;
+      site.alpha = leaf(alpha);
+      forward.sites.push_back(site);
+      const at::Tensor c = draw.uniform({kExperts, kExperts}, 0.0, 1.0);
+      conflicts.push_back((c.tril(-1) + c.triu(1)).to(dtype));
+    }
+  }
+};
+
+void check_objective(const Config& config, at::ScalarType dtype) {
+  const double tolerance = dtype == at::kDouble ? 1e-13 : 1e-5;
+  const Outputs outputs(config.variant, dtype, 3);
+  const Objective expected = objective(config, outputs.forward, outputs.labels, outputs.conflicts);
+  const auto slopes =
+      torch::autograd::grad({expected.total}, outputs.leaves, {}, false, false, true);
+  const auto [terms, gradient] =
+      objective_and_gradient_cpu(config, outputs.forward, outputs.labels, outputs.conflicts);
+  CHECK(relative_error(terms.total, expected.total.detach()) < tolerance);
+  CHECK(relative_error(terms.task, expected.task.detach()) < tolerance);
+  CHECK(relative_error(terms.conflict, expected.conflict.detach()) < tolerance);
+  CHECK(relative_error(terms.reg, expected.reg.detach()) < tolerance);
+  CHECK(relative_error(terms.balance, expected.balance.detach()) < tolerance);
+  CHECK(relative_error(terms.sample_losses, expected.sample_losses) < tolerance);
+  CHECK(terms.total.scalar_type() == dtype);
+  CHECK_FALSE(terms.total.requires_grad());
+  CHECK(relative_error(gradient.logits, slopes[0]) < tolerance);
+  for (size_t layer = 0; layer < 2; ++layer) {
+    const at::Tensor& slope = slopes[1 + layer];
+    if (config.variant == Variant::kCdsp) {
+      CHECK(relative_error(gradient.alpha.at(layer), slope) < tolerance);
+    } else if (config.balance.kind == BalanceKind::kSwitch) {
+      CHECK(relative_error(gradient.probabilities.at(layer).expand_as(slope), slope) < tolerance);
+    } else {
+      CHECK_FALSE(slope.defined());
+      CHECK(gradient.probabilities.empty());
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the objective in loops is that of LibTorch's operations, and so is its gradient") {
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    for (const ConflictPenalty penalty :
+         {ConflictPenalty::kLogit, ConflictPenalty::kGatedLogit, ConflictPenalty::kSigmoid}) {
+      for (const double determinism : {0.0, 0.75}) {
+        INFO(to_string(penalty) << ", determinism " << determinism << ", " << dtype);
+        Config config = tiny_config(Variant::kCdsp);
+        config.conflict.penalty = penalty;
+        config.conflict.determinism = determinism;
+        config.conflict.l1 = 0.25;
+        check_objective(config, dtype);
+      }
+    }
+    for (const Variant variant : {Variant::kBaseline, Variant::kBlind}) {
+      for (const BalanceKind kind : {BalanceKind::kSwitch, BalanceKind::kCv2}) {
+        INFO(to_string(variant) << ", " << to_string(kind) << ", " << dtype);
+        Config config = tiny_config(variant);
+        config.balance.kind = kind;
+        config.balance.lambda = 0.5;
+        check_objective(config, dtype);
+      }
+    }
+  }
+}
+
+TEST_CASE("huge logits overflow neither the loss in loops nor its gradient") {
+  ForwardResult forward;
+  forward.logits = at::tensor({1e5, -1e5, 0.0}, at::kDouble).view({1, 3});
+  const at::Tensor label = at::tensor({1}, at::kLong);
+  Config config = tiny_config(Variant::kBaseline);
+  const auto [terms, gradient] = objective_and_gradient_cpu(config, forward, label, {});
+  CHECK(terms.task.item<double>() == Catch::Approx(2e5));
+  CHECK(at::equal(gradient.logits, at::tensor({1.0, -1.0, 0.0}, at::kDouble).view({1, 3})));
+}
+
+TEST_CASE("logits that are no numbers show in the loss, wherever they stand") {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  for (int64_t place = 0; place < 3; ++place) {
+    ForwardResult forward;
+    forward.logits = at::ones({2, 3}, at::kDouble);
+    forward.logits[1][place] = kNan;
+    const at::Tensor labels = at::tensor({0, 0}, at::kLong);
+    const auto [terms, gradient] =
+        objective_and_gradient_cpu(tiny_config(Variant::kBaseline), forward, labels, {});
+    CHECK(std::isnan(terms.task.item<double>()));
+    CHECK(std::isnan(terms.total.item<double>()));
+  }
+}
+
+TEST_CASE("a label that the head does not have is refused, not read past the end") {
+  ForwardResult forward;
+  forward.logits = at::zeros({1, 3}, at::kDouble);
+  for (const int64_t label : {-1, 3}) {
+    CHECK_THROWS_WITH(objective_and_gradient_cpu(tiny_config(Variant::kBaseline), forward,
+                                                 at::full({1}, label, at::kLong), {}),
+                      Catch::Matchers::ContainsSubstring("of 3 classes"));
+  }
+}
+
+TEST_CASE("a step's numbers on the host are those of the device's operations") {
+  for (const Variant variant : {Variant::kCdsp, Variant::kBaseline}) {
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      const Outputs outputs(variant, dtype, 4);
+      const Config config = tiny_config(variant);
+      const Objective terms = objective(config, outputs.forward, outputs.labels, outputs.conflicts);
+      const Batch batch{{}, outputs.labels, at::arange(kImages, at::kLong).remainder(3)};
+      const at::Tensor norm = at::full({}, 0.375, dtype);
+      const StepVector expected = metric_vector(terms, norm, outputs.forward, batch, 3);
+      const StepVector found = metric_vector_cpu(terms, norm, outputs.forward, batch, 3);
+      CHECK(relative_error(found.whole, expected.whole) < 1e-14);
+      CHECK(same_bytes(found.task_sums, expected.task_sums));
+    }
+  }
+}
