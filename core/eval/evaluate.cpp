@@ -1,6 +1,7 @@
 #include "eval/evaluate.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -41,8 +42,10 @@ void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? su
 /// the number of threads.
 constexpr int64_t kImagesOfThread = 64;
 
-/// Batches whose images the threads share out among themselves before they wait for each other.
-constexpr int64_t kBatchesShared = 4;
+/// What the threads share out among themselves before they wait for each other: so many such parts
+/// at first, then twice as many each time, as long as it takes less than this.
+constexpr int64_t kPartsAtFirst = 16;
+constexpr std::chrono::milliseconds kLongEnough{100};
 
 }  // namespace
 
@@ -120,10 +123,16 @@ double Evaluator::share_done() const {
 void Evaluator::advance() {
   // The reference path is as it is, and a GPU has no use for small batches.
   const bool is_cut = network_.engine() == Engine::kFused && split_.labels.device().is_cpu();
-  const int64_t begin = begin_, wanted = is_cut ? kBatchesShared * batch_size_ : batch_size_;
-  const int64_t count = std::min(wanted, split_.labels.size(0) - begin);
-  begin_ += count;
   const int64_t images = is_cut ? std::min(kImagesOfThread, batch_size_) : batch_size_;
+  if (!is_cut) {
+    parts_at_once_ = 1;
+  } else if (parts_at_once_ == 0) {
+    parts_at_once_ = kPartsAtFirst;
+  }
+  const int64_t begin = begin_,
+                count = std::min(parts_at_once_ * images, split_.labels.size(0) - begin);
+  begin_ += count;
+  const auto start = std::chrono::steady_clock::now();
   std::vector<std::vector<Sums>> parts(static_cast<size_t>(pieces_of(count, images)));
   const auto work = [&](int64_t part) {
     const int64_t first = part * images;
@@ -138,6 +147,9 @@ void Evaluator::advance() {
   for (const std::vector<Sums>& part : parts) {
     for (size_t p = 0; p < part.size(); ++p) sums_[p].add(part[p]);
   }
+  // How many parts go together changes no sum: each is what it is, and they are added in their
+  // order.
+  if (is_cut && std::chrono::steady_clock::now() - start < kLongEnough) parts_at_once_ *= 2;
 }
 
 std::vector<Evaluation> Evaluator::results() const {

@@ -195,22 +195,55 @@ TEST_CASE("totals weigh every image alike, not every task") {
 
 TEST_CASE("an evaluation asked to stop stops between batches") {
   const Test test;
-  // The fused engine's threads share out four batches before they meet.
-  for (const auto& [engine, batch_size] :
-       {std::pair{EngineChoice::kReference, 4}, {EngineChoice::kFused, 1}}) {
+  std::vector<double> shares;
+  const auto keep_going = [&shares](double share) {
+    shares.push_back(share);
+    return shares.size() < 3;
+  };
+  CHECK_THROWS_AS(evaluate(network_of(Variant::kCdsp, EngineChoice::kReference), test.split,
+                           all_protocols(3), 4, keep_going),
+                  WorkError);
+  REQUIRE(shares.size() == 3);
+  CHECK(shares[0] == 0.0);
+  CHECK(shares[1] == Catch::Approx(1.0 / 3.0));
+  CHECK(shares[2] == Catch::Approx(2.0 / 3.0));
+}
+
+TEST_CASE("the fused engine's evaluation stops too, after what its threads share out at first") {
+  TinyShape shape;
+  shape.test = {30, 30, 30};
+  const Dataset data = tiny_dataset(shape);
+  const DeviceSplit split = place(data.test, at::kCPU);
+  const Network network = network_of(Variant::kCdsp, EngineChoice::kFused);
+  std::vector<double> shares;
+  const auto keep_going = [&shares](double share) {
+    shares.push_back(share);
+    return shares.size() < 2;
+  };
+  CHECK_THROWS_AS(evaluate(network, split, {parse_protocol("informed", 3)}, 1, keep_going),
+                  WorkError);
+  REQUIRE(shares.size() == 2);
+  CHECK(shares[0] == 0.0);
+  CHECK(shares[1] == Catch::Approx(16.0 / 90.0));  // 16 parts of one image
+}
+
+TEST_CASE("how many images go together changes no result of the fused engine") {
+  TinyShape shape;
+  shape.test = {150, 97, 120};
+  const Dataset data = tiny_dataset(shape);
+  const DeviceSplit split = place(data.test, at::kCPU);
+  const Network network = network_of(Variant::kCdsp, EngineChoice::kFused);
+  const std::vector<Protocol> protocols = all_protocols(3);
+  // Every batch of 64 images or more is cut into the same parts.
+  const auto expected = evaluate(network, split, protocols, 64);
+  for (const int64_t batch_size : {65, 100, 367, 1000}) {
     INFO("batches of " << batch_size);
-    std::vector<double> shares;
-    const auto keep_going = [&shares](double share) {
-      shares.push_back(share);
-      return shares.size() < 3;
-    };
-    CHECK_THROWS_AS(evaluate(network_of(Variant::kCdsp, engine), test.split, all_protocols(3),
-                             batch_size, keep_going),
-                    WorkError);
-    REQUIRE(shares.size() == 3);
-    CHECK(shares[0] == 0.0);
-    CHECK(shares[1] == Catch::Approx(1.0 / 3.0));
-    CHECK(shares[2] == Catch::Approx(2.0 / 3.0));
+    const auto found = evaluate(network, split, protocols, batch_size);
+    for (size_t p = 0; p < protocols.size(); ++p) {
+      CHECK(found[p].loss == expected[p].loss);
+      CHECK(found[p].accuracy == expected[p].accuracy);
+      CHECK(found[p].routing == expected[p].routing);
+    }
   }
 }
 
