@@ -71,7 +71,12 @@ at::Tensor balance_loss(const Routing& routing, BalanceKind kind) {
 }
 
 BalanceAndSlope balance_loss_cpu(const Routing& routing, BalanceKind kind) {
-  if (kind == BalanceKind::kSwitch) return switch_loss_cpu(routing);
+  switch (kind) {
+    case BalanceKind::kSwitch:
+      return switch_loss_cpu(routing);
+    case BalanceKind::kCv2:
+      break;
+  }
   return {squared_variation_coefficient(routing).item<double>(), {}};
 }
 
