@@ -1,5 +1,6 @@
 // The conflict penalty f(A) of the objective  lambda * sum_{i != j} f(A_ij) C_ij  (paper Eq. 17 and
-// 22). Adding one: an enum value, its spelling in config/, and a line in penalty.cpp.
+// 22). Adding one: an enum value, its spelling in config/, a line in penalty.cpp, and in
+// penalty_cpu.cpp its value and slope.
 #pragma once
 
 #include <ATen/core/Tensor.h>

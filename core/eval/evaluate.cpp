@@ -42,9 +42,7 @@ void add_to(at::Tensor& sum, const at::Tensor& value) { sum = sum.defined() ? su
 /// the number of threads.
 constexpr int64_t kImagesOfThread = 64;
 
-/// What the threads share out among themselves before they wait for each other: so many such parts
-/// at first, then twice as many each time, as long as it takes less than this.
-constexpr int64_t kPartsAtFirst = 16;
+/// Threads share out so much before they wait for each other, if they can.
 constexpr std::chrono::milliseconds kLongEnough{100};
 
 }  // namespace
@@ -82,12 +80,13 @@ Evaluation Evaluator::Sums::finished(const Protocol& protocol, int64_t tasks) co
 }
 
 Evaluator::Evaluator(const Network& network, const DeviceSplit& split,
-                     std::vector<Protocol> protocols, int64_t batch_size)
+                     std::vector<Protocol> protocols, int64_t batch_size, int64_t parts_at_first)
     : network_(network),
       split_(split),
       protocols_(std::move(protocols)),
       batch_size_(batch_size),
-      sums_(protocols_.size()) {}
+      sums_(protocols_.size()),
+      parts_at_once_(parts_at_first) {}
 
 Evaluator::~Evaluator() = default;
 
@@ -124,13 +123,8 @@ void Evaluator::advance() {
   // The reference path is as it is, and a GPU has no use for small batches.
   const bool is_cut = network_.engine() == Engine::kFused && split_.labels.device().is_cpu();
   const int64_t images = is_cut ? std::min(kImagesOfThread, batch_size_) : batch_size_;
-  if (!is_cut) {
-    parts_at_once_ = 1;
-  } else if (parts_at_once_ == 0) {
-    parts_at_once_ = kPartsAtFirst;
-  }
-  const int64_t begin = begin_,
-                count = std::min(parts_at_once_ * images, split_.labels.size(0) - begin);
+  const int64_t begin = begin_, count = std::min(is_cut ? parts_at_once_ * images : images,
+                                                 split_.labels.size(0) - begin);
   begin_ += count;
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::vector<Sums>> parts(static_cast<size_t>(pieces_of(count, images)));

@@ -23,7 +23,7 @@ struct TrainedModel {
 /// or if its config.yaml is not the one of its run.json.
 TrainedModel model_of_run(const std::filesystem::path& run);
 
-/// An evaluation of all test images under each protocol, batch by batch; comparisons are made with
+/// An evaluation of all test images under each protocol, bit by bit; comparisons are made with
 /// the first.
 class BlindEvaluation {
  public:

@@ -68,8 +68,8 @@ class TrainingRun {
   std::optional<RunEnd> advance(int64_t steps);
 
   /// The same in turns: returns, too, before each look at numbers of the device, and after so many
-  /// batches of an evaluation. A call made once the device has done what is enqueued for this run
-  /// then finds the numbers there and waits for nothing.
+  /// advance() of an evaluation (batches, on a GPU). A call made once the device has done what is
+  /// enqueued for this run then finds the numbers there and waits for nothing.
   std::optional<RunEnd> take_turn(int64_t steps, int64_t evaluation_batches);
 
  private:

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "kernels/engine.h"
+#include "kernels/image_work.h"
 
 namespace cdsp {
 
@@ -32,15 +33,16 @@ at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout);
 
-/// What that is made of; LibTorch's autograd knows nothing of it.
+/// What that is made of; LibTorch's autograd knows nothing of it. What goes
+/// back is contiguous, `gradient` too.
 class AttentionBlockCpu {
  public:
-  /// `keep`: for a backward pass.
-  at::Tensor forward(const at::Tensor& h, const AttentionWeights& weights,
-                     const AttentionLayout& layout, bool keep);
+  /// -> y. `keep`: for a backward pass.
+  ImageWork forward(const at::Tensor& h, const AttentionWeights& weights,
+                    const AttentionLayout& layout, bool keep);
   /// dL/dy -> dL/dh. Sets `gradient` [parameters()]: the weights', flat, in the order of
   /// AttentionWeights.
-  at::Tensor backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  ImageWork backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
   int64_t parameters() const;
 
  private:

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
@@ -12,15 +13,12 @@
 #include "kernels/rms_norm.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/transposed_copy.h"
-#include "kernels/work_queue.h"
 
 namespace cdsp {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr int64_t kImagesPerPiece = 8;
 
 /// Weight gradients of one piece: norm [d], (Wq, Wk, Wv) [width, d], Wo [d, d].
 int64_t share_size(const AttentionShape& shape) {
@@ -107,8 +105,11 @@ class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFu
                             int64_t kv_heads) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     context->saved_data["kv_outputs"] = wk.size(0);
-    return new_pass<AttentionBlockCpu>(context).forward(
-        h, {norm, wq, wk, wv, wo}, {heads, kv_heads, turns, {}}, /*keep=*/true);
+    const ImageWork work =
+        new_pass<AttentionBlockCpu>(context, {h, norm, wq, wk, wv, wo})
+            .forward(h, {norm, wq, wk, wv, wo}, {heads, kv_heads, turns, {}}, /*keep=*/true);
+    run_image_work(h.size(0), {&work});
+    return work.result;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -116,7 +117,9 @@ class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFu
     const auto& pass = kept_pass<AttentionBlockCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    const at::Tensor d_h = pass.backward(up, gradient);
+    const ImageWork work = pass.backward(up, gradient);
+    run_image_work(up.size(0), {&work});
+    const at::Tensor& d_h = work.result;
     const int64_t d = up.size(2), kv = context->saved_data["kv_outputs"].toInt();
     Slices slices(gradient);
     const at::Tensor d_norm = slices.take({d}), d_wq = slices.take({d, d}),
@@ -128,8 +131,8 @@ class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFu
 
 }  // namespace
 
-at::Tensor AttentionBlockCpu::forward(const at::Tensor& h_in, const AttentionWeights& weights,
-                                      const AttentionLayout& layout, bool keep) {
+ImageWork AttentionBlockCpu::forward(const at::Tensor& h_in, const AttentionWeights& weights,
+                                     const AttentionLayout& layout, bool keep) {
   TORCH_CHECK(layout.turns.size(0) == h_in.size(1), "attention_block: ", h_in.size(1),
               " positions, but rotary turns of ", layout.turns.size(0));
   heads_ = layout.heads;
@@ -143,7 +146,7 @@ at::Tensor AttentionBlockCpu::forward(const at::Tensor& h_in, const AttentionWei
   const at::Tensor qkv_columns = transposed_copy(wqkv_), wo_columns = transposed_copy(wo_);
   // What the backward pass needs of every image; without one, a thread's scratch is enough.
   const int64_t kept_images = keep ? shape.batch : 0;
-  at::Tensor y = at::empty_like(h_);
+  ImageWork work{at::empty_like(h_), {}};
   qkv_ = at::empty({kept_images, shape.positions, shape.width()}, h_.options());
   mixed_ = at::empty({kept_images, shape.positions, shape.d()}, h_.options());
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "attention_block", [&] {
@@ -155,57 +158,58 @@ at::Tensor AttentionBlockCpu::forward(const at::Tensor& h_in, const AttentionWei
                   statistics_size = attention.statistics();
     statistics_ = at::empty({kept_images, statistics_size}, h_.options());
     const scalar_t* from = pointer(h_);
-    scalar_t *to = pointer(y), *qkv = pointer(qkv_), *mixed = pointer(mixed_),
-             *statistics = pointer(statistics_);
-    for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
+    scalar_t *to = pointer(work.result), *all_qkv = pointer(qkv_), *all_mixed = pointer(mixed_),
+             *all_statistics = pointer(statistics_);
+    // The transposed weights must last as long as the work.
+    work.images = [=, columns = std::array{qkv_columns, wo_columns}](int64_t begin, int64_t end) {
+      const ImageAttention<scalar_t> own_attention(shape);
       const auto [x, scratch, own_qkv, own_mixed, own_statistics] = thread_scratch<scalar_t>(
-          tokens, attention.forward_scratch(), qkv_size, tokens, statistics_size);
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
-        forward_image(shape, pointers, from + i * tokens, keep ? qkv + i * qkv_size : own_qkv,
-                      keep ? mixed + i * tokens : own_mixed,
-                      keep ? statistics + i * statistics_size : own_statistics, x, scratch,
+          tokens, own_attention.forward_scratch(), qkv_size, tokens, statistics_size);
+      for (int64_t i = begin; i < end; ++i) {
+        forward_image(shape, pointers, from + i * tokens, keep ? all_qkv + i * qkv_size : own_qkv,
+                      keep ? all_mixed + i * tokens : own_mixed,
+                      keep ? all_statistics + i * statistics_size : own_statistics, x, scratch,
                       to + i * tokens);
       }
-    });
+    };
   });
-  return y;
+  return work;
 }
 
-at::Tensor AttentionBlockCpu::backward(const at::Tensor& upstream,
-                                       const at::Tensor& gradient) const {
+ImageWork AttentionBlockCpu::backward(const at::Tensor& upstream,
+                                      const at::Tensor& gradient) const {
   const AttentionShape shape = shape_of(h_, heads_, kv_heads_);
   const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece), d = shape.d();
-  at::Tensor d_h = at::empty_like(h_);
+  ImageWork work{at::empty_like(h_), {}};
   const at::Tensor shares = at::empty({pieces, share_size(shape)}, h_.options());
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "attention_block_backward", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     const BackwardWeights<scalar_t> weights{pointer(norm_), pointer(wqkv_), pointer(wo_),
                                             pointer(turns_)};
-    const ImageAttention<scalar_t> attention(shape);
     const int64_t tokens = shape.positions * d, qkv_size = shape.positions * shape.width();
     const KeptImage<scalar_t> first{pointer(h_), pointer(qkv_), pointer(mixed_),
                                     pointer(statistics_)};
     const scalar_t* up = pointer(upstream);
-    scalar_t *to = pointer(d_h), *all_shares = pointer(shares);
-    for_each_piece(pieces, [&](int64_t piece) {
+    scalar_t *to = pointer(work.result), *all_shares = pointer(shares), *total = pointer(gradient);
+    work.images = [=](int64_t begin, int64_t end) {
+      const ImageAttention<scalar_t> attention(shape);
       const auto [x, d_tokens, d_qkv, scratch] =
           thread_scratch<scalar_t>(tokens, tokens, qkv_size, attention.backward_scratch());
-      scalar_t* share = all_shares + piece * share_size(shape);
+      scalar_t* share = all_shares + begin / kImagesPerPiece * share_size(shape);
       std::fill(share, share + d, scalar_t(0));  // of the norm
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t i = piece * kImagesPerPiece; i < end; ++i) {
+      for (int64_t i = begin; i < end; ++i) {
         const KeptImage<scalar_t> kept{first.h + i * tokens, first.qkv + i * qkv_size,
                                        first.mixed + i * tokens,
                                        first.statistics + i * attention.statistics()};
-        const Into into = i == piece * kImagesPerPiece ? Into::kSet : Into::kAdd;
         backward_image(shape, weights, kept, up + i * tokens, x, d_tokens, d_qkv, scratch,
-                       to + i * tokens, into, share);
+                       to + i * tokens, i == begin ? Into::kSet : Into::kAdd, share);
       }
-    });
-    sum_shares<scalar_t>(pieces, share_size(shape), all_shares, pointer(gradient));
+    };
+    work.finish = [=, kept = shares] {
+      sum_shares<scalar_t>(pieces, share_size(shape), all_shares, total);
+    };
   });
-  return d_h;
+  return work;
 }
 
 int64_t AttentionBlockCpu::parameters() const {
@@ -214,7 +218,12 @@ int64_t AttentionBlockCpu::parameters() const {
 
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout) {
-  if (!at::GradMode::is_enabled()) return AttentionBlockCpu().forward(h, weights, layout, false);
+  if (!at::GradMode::is_enabled()) {
+    AttentionBlockCpu pass;
+    const ImageWork work = pass.forward(h, weights, layout, /*keep=*/false);
+    run_image_work(h.size(0), {&work});
+    return work.result;
+  }
   return AttentionBlockFunction::apply(h, weights.norm, weights.wq, weights.wk, weights.wv,
                                        weights.wo, layout.turns, layout.heads, layout.kv_heads);
 }

@@ -32,7 +32,8 @@ class CdspLayerFunction : public torch::autograd::Function<CdspLayerFunction> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     keep_sink(*context, sink);
     context->saved_data["u"] = u.sizes().vec();
-    return new_pass<CdspLayerCpu>(context, static_cast<CdspLayerCpu::Form>(form))
+    return new_pass<CdspLayerCpu>(context, {residual, x, weights, indices, u, v, gate, mask},
+                                  static_cast<CdspLayerCpu::Form>(form))
         .forward({residual, x, {indices, weights, {}, {}}, u, v, gate, mask}, /*keep=*/true);
   }
 

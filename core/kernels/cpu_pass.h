@@ -19,9 +19,13 @@ struct PassHolder : torch::CustomClassHolder {
   Pass pass;
 };
 
-/// For the forward pass: an object that the context keeps.
+/// For the forward pass: an object that the context keeps. The operation's inputs are saved beside
+/// it, so that LibTorch sees to it that nobody changes them before the backward pass, and that this
+/// is made once unless the graph is to be retained.
 template <typename Pass, typename... Arguments>
-Pass& new_pass(torch::autograd::AutogradContext* context, Arguments&&... arguments) {
+Pass& new_pass(torch::autograd::AutogradContext* context,
+               const torch::autograd::variable_list& inputs, Arguments&&... arguments) {
+  context->save_for_backward(inputs);
   auto holder = c10::make_intrusive<PassHolder<Pass>>(std::forward<Arguments>(arguments)...);
   Pass& pass = holder->pass;
   context->saved_data["pass"] = c10::IValue::make_capsule(std::move(holder));
@@ -31,6 +35,7 @@ Pass& new_pass(torch::autograd::AutogradContext* context, Arguments&&... argumen
 /// For the backward pass: the same object.
 template <typename Pass>
 const Pass& kept_pass(torch::autograd::AutogradContext* context) {
+  context->get_saved_variables();  // throws where they may not be used any more
   const auto capsule = context->saved_data["pass"].toCapsule();
   return static_cast<const PassHolder<Pass>*>(capsule.get())->pass;
 }

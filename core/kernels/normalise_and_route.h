@@ -11,6 +11,7 @@
 
 #include "config/config.h"
 #include "kernels/engine.h"
+#include "kernels/image_work.h"
 #include "kernels/top_k_routing.h"
 
 namespace cdsp {
@@ -57,29 +58,30 @@ RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm
                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
                                      const RouterRequest& request);
 
-/// What arrives from above; undefined where nothing does.
+/// What arrives from above, contiguous; undefined where nothing does.
 struct RoutedGradients {
   at::Tensor residual, x;    // [batch, positions, d], [batch * positions, d]
   at::Tensor weights;        // [batch * positions, N]
   at::Tensor probabilities;  // the same, or [N]: alike for all tokens
 };
 
-/// What that is made of; LibTorch's autograd knows nothing of it.
+/// What that is made of; LibTorch's autograd knows nothing of it. What goes
+/// back is contiguous, `gradient` too.
 class NormaliseAndRouteCpu {
  public:
-  RoutedTokens forward(const at::Tensor& h, const at::Tensor& norm, const RouterWeights& weights,
-                       const at::Tensor& task_one_hot, const RouterRequest& request);
+  /// -> x; tokens() has all once the work is finished.
+  ImageWork forward(const at::Tensor& h, const at::Tensor& norm, const RouterWeights& weights,
+                    const at::Tensor& task_one_hot, const RouterRequest& request);
+  RoutedTokens tokens() const;
   /// -> dL/dh. Sets `gradient` [parameters()]: those of norm and weights, flat, in the order of
   /// RouterWeights; of the task embedding only where there were tasks.
-  at::Tensor backward(const RoutedGradients& upstream, const at::Tensor& gradient) const;
+  ImageWork backward(const RoutedGradients& upstream, const at::Tensor& gradient) const;
   int64_t parameters() const;
-  /// Room for a gradient.
-  at::Tensor new_gradient() const;
 
  private:
   RouterNorm kind_ = RouterNorm::kSequence;
   at::Tensor h_, norm_, weight_, bias_, embedding_, one_hot_;  // the last two may be undefined
-  at::Tensor x_, indices_, weights_, probabilities_;
+  at::Tensor x_, indices_, weights_, probabilities_, counts_;
 };
 
 }  // namespace cdsp

@@ -13,15 +13,12 @@
 #include "kernels/partial_sums.h"
 #include "kernels/rms_norm.h"
 #include "kernels/tile_gemm.h"
-#include "kernels/work_queue.h"
 
 namespace cdsp {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr int64_t kImagesPerPiece = 4;
 
 struct Shape {
   int64_t batch, positions, d, experts, top_k, task_width, tasks;
@@ -234,9 +231,13 @@ class NormaliseAndRouteFunction : public torch::autograd::Function<NormaliseAndR
                                const at::Tensor& one_hot, int64_t top_k, bool is_sequence,
                                bool with_probabilities) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const RoutedTokens tokens = new_pass<NormaliseAndRouteCpu>(context).forward(
+    auto& pass =
+        new_pass<NormaliseAndRouteCpu>(context, {h, norm, weight, bias, embedding, one_hot});
+    const ImageWork work = pass.forward(
         h, norm, {weight, bias, defined_or_none(embedding)}, defined_or_none(one_hot),
         {top_k, is_sequence ? RouterNorm::kSequence : RouterNorm::kToken, with_probabilities});
+    run_image_work(h.size(0), {&work});
+    const RoutedTokens tokens = pass.tokens();
     for (const auto& [name, tensor] : {std::pair("norm", norm), std::pair("weight", weight),
                                        std::pair("bias", bias), std::pair("embedding", embedding)})
       context->saved_data[name] = tensor.sizes().vec();
@@ -259,8 +260,11 @@ class NormaliseAndRouteFunction : public torch::autograd::Function<NormaliseAndR
     const RoutedGradients up{dense(upstream[0]), dense(upstream[1]), dense(upstream[2]),
                              upstream.size() > 5 ? dense(upstream[5]) : at::Tensor()};
     const auto size_of = [&](const char* name) { return context->saved_data[name].toIntVector(); };
-    const at::Tensor gradient = pass.new_gradient();
-    const at::Tensor d_h = pass.backward(up, gradient);
+    const at::Tensor gradient =
+        at::empty({pass.parameters()}, context->get_saved_variables()[0].options());
+    const ImageWork work = pass.backward(up, gradient);
+    run_image_work(work.result.size(0), {&work});
+    const at::Tensor& d_h = work.result;
     Slices slices(gradient);
     const at::Tensor d_norm = slices.take(size_of("norm")),
                      d_weight = slices.take(size_of("weight")),
@@ -282,10 +286,10 @@ RouterPointers<T> pointers(const at::Tensor& norm, const at::Tensor& weight, con
 
 }  // namespace
 
-RoutedTokens NormaliseAndRouteCpu::forward(const at::Tensor& h, const at::Tensor& norm,
-                                           const RouterWeights& weights,
-                                           const at::Tensor& task_one_hot,
-                                           const RouterRequest& request) {
+ImageWork NormaliseAndRouteCpu::forward(const at::Tensor& h, const at::Tensor& norm,
+                                        const RouterWeights& weights,
+                                        const at::Tensor& task_one_hot,
+                                        const RouterRequest& request) {
   TORCH_CHECK(request.top_k <= weights.weight.size(0), "normalise_and_route: top ", request.top_k,
               " of ", weights.weight.size(0), " experts");
   TORCH_CHECK(!task_one_hot.defined() || (task_one_hot.size(0) == h.size(0) &&
@@ -296,16 +300,16 @@ RoutedTokens NormaliseAndRouteCpu::forward(const at::Tensor& h, const at::Tensor
   norm_ = norm.contiguous();
   weight_ = weights.weight.contiguous();
   bias_ = weights.bias.contiguous();
-  if (task_one_hot.defined()) {
-    embedding_ = weights.task_embedding.contiguous();
-    one_hot_ = task_one_hot.contiguous();
-  }
+  const bool has_tasks = task_one_hot.defined();
+  embedding_ = has_tasks ? weights.task_embedding.contiguous() : at::Tensor();
+  one_hot_ = has_tasks ? task_one_hot.contiguous() : at::Tensor();
   const Shape shape = shape_of(h_, weight_, embedding_, request.top_k, kind_);
   const int64_t tokens = shape.batch * shape.positions, n = shape.experts;
   x_ = at::empty({tokens, shape.d}, h_.options());
   indices_ = at::empty({tokens, shape.top_k}, h_.options().dtype(at::kLong));
   weights_ = at::empty({tokens, n}, h_.options());
-  if (request.with_probabilities) probabilities_ = at::empty({tokens, n}, h_.options());
+  probabilities_ = request.with_probabilities ? at::empty({tokens, n}, h_.options()) : at::Tensor();
+  ImageWork work{x_, {}};
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "normalise_and_route", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     const RouterPointers<scalar_t> in =
@@ -317,23 +321,26 @@ RoutedTokens NormaliseAndRouteCpu::forward(const at::Tensor& h, const at::Tensor
     scalar_t *columns = pointer(columns_tensor), *x = pointer(x_);
     const scalar_t* from = pointer(h_);
     transpose(n, shape.d, in.weight, in.weight_row, columns, row);
-    for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+    work.images = [=, kept = columns_tensor](int64_t begin, int64_t end) {
+      for (int64_t image = begin; image < end; ++image) {
         const int64_t at = image * shape.tokens();
         forward_image<scalar_t>(shape, in, columns, image, from + at, x + at, to);
       }
-    });
+    };
   });
-  return {
-      h_, x_, {indices_, weights_, probabilities_, count_selections(indices_, n, h_.options())}};
+  work.finish = [this, n] { counts_ = count_selections(indices_, n, h_.options()); };
+  return work;
 }
 
-at::Tensor NormaliseAndRouteCpu::backward(const RoutedGradients& upstream,
-                                          const at::Tensor& gradient) const {
+RoutedTokens NormaliseAndRouteCpu::tokens() const {
+  return {h_, x_, {indices_, weights_, probabilities_, counts_}};
+}
+
+ImageWork NormaliseAndRouteCpu::backward(const RoutedGradients& upstream,
+                                         const at::Tensor& gradient) const {
   const Shape shape = shape_of(h_, weight_, embedding_, indices_.size(1), kind_);
   const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece);
-  at::Tensor d_h = at::empty_like(h_);
+  ImageWork work{at::empty_like(h_), {}};
   const at::Tensor shares = at::empty({pieces, shape.share()}, h_.options());
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "normalise_and_route_backward", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
@@ -347,23 +354,21 @@ at::Tensor NormaliseAndRouteCpu::backward(const RoutedGradients& upstream,
         pointer_or_null<scalar_t>(upstream.weights),
         pointer_or_null<scalar_t>(upstream.probabilities), is_same ? 0 : shape.experts};
     const scalar_t *h = pointer(h_), *x = pointer(x_);
-    scalar_t *to = pointer(d_h), *all_shares = pointer(shares);
-    for_each_piece(pieces, [&](int64_t piece) {
-      scalar_t* share = all_shares + piece * shape.share();
+    scalar_t *to = pointer(work.result), *all_shares = pointer(shares), *total = pointer(gradient);
+    // What arrives must last as long as the work.
+    work.images = [=, arrived = upstream](int64_t begin, int64_t end) {
+      scalar_t* share = all_shares + begin / kImagesPerPiece * shape.share();
       std::fill(share, share + shape.share(), scalar_t(0));
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+      for (int64_t image = begin; image < end; ++image) {
         const int64_t at = image * shape.tokens();
         backward_image<scalar_t>(shape, in, kept, up, image, h + at, x + at, to + at, share);
       }
-    });
-    sum_shares<scalar_t>(pieces, shape.share(), all_shares, pointer(gradient));
+    };
+    work.finish = [=, all = shares] {
+      sum_shares<scalar_t>(pieces, shape.share(), all_shares, total);
+    };
   });
-  return d_h;
-}
-
-at::Tensor NormaliseAndRouteCpu::new_gradient() const {
-  return at::empty({parameters()}, h_.options());
+  return work;
 }
 
 int64_t NormaliseAndRouteCpu::parameters() const {
@@ -373,8 +378,12 @@ int64_t NormaliseAndRouteCpu::parameters() const {
 RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm,
                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
                                      const RouterRequest& request) {
-  if (!at::GradMode::is_enabled())
-    return NormaliseAndRouteCpu().forward(h, norm, weights, task_one_hot, request);
+  if (!at::GradMode::is_enabled()) {
+    NormaliseAndRouteCpu pass;
+    const ImageWork work = pass.forward(h, norm, weights, task_one_hot, request);
+    run_image_work(h.size(0), {&work});
+    return pass.tokens();
+  }
   const at::Tensor embedding = task_one_hot.defined() ? weights.task_embedding : at::Tensor();
   const variable_list outputs = NormaliseAndRouteFunction::apply(
       h, norm, weights.weight, weights.bias, or_empty(embedding, h), or_empty(task_one_hot, h),

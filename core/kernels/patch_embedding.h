@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "kernels/engine.h"
+#include "kernels/image_work.h"
 
 namespace cdsp {
 
@@ -24,13 +25,15 @@ at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at:
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it.
+/// What that is made of; LibTorch's autograd knows nothing of it. What goes
+/// back is contiguous, `gradient` too.
 class PatchEmbeddingCpu {
  public:
-  at::Tensor forward(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
-                     const at::Tensor& bias);
-  /// From dL/dh sets `gradient` [parameters()]: those of weight and bias, flat.
-  void backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  /// -> h
+  ImageWork forward(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
+                    const at::Tensor& bias);
+  /// From dL/dh sets `gradient` [parameters()]: those of weight and bias, flat. No result.
+  ImageWork backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
   int64_t parameters() const { return d_ * (patch_size_ * patch_size_ + 1); }
 
  private:

@@ -11,15 +11,12 @@
 #include "kernels/patch_embedding.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/transposed_copy.h"
-#include "kernels/work_queue.h"
 
 namespace cdsp {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr int64_t kImagesPerPiece = 8;
 
 struct Shape {
   int64_t batch, rows, cols, patch_size, d;
@@ -69,7 +66,10 @@ class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFu
   static at::Tensor forward(AutogradContext* context, const at::Tensor& images, int64_t patch_size,
                             const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    return new_pass<PatchEmbeddingCpu>(context).forward(images, patch_size, weight, bias);
+    const ImageWork work = new_pass<PatchEmbeddingCpu>(context, {images, weight, bias})
+                               .forward(images, patch_size, weight, bias);
+    run_image_work(images.size(0), {&work});
+    return work.result;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -77,7 +77,8 @@ class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFu
     const auto& pass = kept_pass<PatchEmbeddingCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    pass.backward(up, gradient);
+    const ImageWork work = pass.backward(up, gradient);
+    run_image_work(up.size(0), {&work});
     const int64_t d = up.size(2);
     Slices slices(gradient);
     const at::Tensor d_weight = slices.take({d, pass.parameters() / d - 1});
@@ -87,8 +88,8 @@ class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFu
 
 }  // namespace
 
-at::Tensor PatchEmbeddingCpu::forward(const at::Tensor& images, int64_t patch_size,
-                                      const at::Tensor& weight, const at::Tensor& bias) {
+ImageWork PatchEmbeddingCpu::forward(const at::Tensor& images, int64_t patch_size,
+                                     const at::Tensor& weight, const at::Tensor& bias) {
   TORCH_CHECK(images.size(1) % patch_size == 0 && images.size(2) % patch_size == 0,
               "embed_patches: images of ", images.size(1), " x ", images.size(2),
               " do not divide into patches of ", patch_size);
@@ -100,39 +101,40 @@ at::Tensor PatchEmbeddingCpu::forward(const at::Tensor& images, int64_t patch_si
   const Shape shape(images_, patch_size, d_);
   const at::Tensor columns = transposed_copy(weight.contiguous()),  // [patch, d]
       own_bias = bias.contiguous();
-  at::Tensor h = at::empty({shape.batch, shape.positions(), shape.d}, weight.options());
+  ImageWork work{at::empty({shape.batch, shape.positions(), shape.d}, weight.options()), {}};
   AT_DISPATCH_FLOATING_TYPES(weight.scalar_type(), "embed_patches", [&] {
     const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
     const uint8_t* pixels = images_.data_ptr<uint8_t>();
     const scalar_t *w = columns.data_ptr<scalar_t>(), *b = own_bias.data_ptr<scalar_t>();
-    scalar_t* out = h.data_ptr<scalar_t>();
-    for_each_piece(shape.pieces(), [&](int64_t piece) {
+    scalar_t* out = work.result.data_ptr<scalar_t>();
+    work.images = [=, kept = std::array{columns, own_bias}](int64_t begin, int64_t end) {
       const auto [patches] = thread_scratch<scalar_t>(positions * patch);
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+      for (int64_t image = begin; image < end; ++image) {
         cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
         tile_gemm(positions, d, patch, plain<scalar_t>(patches, patch), w, d, same_row(b),
                   out + image * positions * d, d);
       }
-    });
+    };
   });
-  return h;
+  return work;
 }
 
-void PatchEmbeddingCpu::backward(const at::Tensor& upstream, const at::Tensor& gradient) const {
+ImageWork PatchEmbeddingCpu::backward(const at::Tensor& upstream,
+                                      const at::Tensor& gradient) const {
   const Shape shape(images_, patch_size_, d_);
   const at::Tensor shares = at::empty({shape.pieces(), shape.share()}, upstream.options());
+  ImageWork work;
   AT_DISPATCH_FLOATING_TYPES(upstream.scalar_type(), "embed_patches_backward", [&] {
     const int64_t positions = shape.positions(), patch = shape.patch(), d = shape.d;
     const uint8_t* pixels = images_.data_ptr<uint8_t>();
     const scalar_t* e = upstream.data_ptr<scalar_t>();
-    scalar_t* all_shares = shares.data_ptr<scalar_t>();
-    for_each_piece(shape.pieces(), [&](int64_t piece) {
+    scalar_t *all_shares = shares.data_ptr<scalar_t>(), *total = gradient.data_ptr<scalar_t>();
+    work.images = [=](int64_t begin, int64_t end) {
       const auto [patches] = thread_scratch<scalar_t>(positions * patch);
-      scalar_t *d_weight = all_shares + piece * shape.share(), *d_bias = d_weight + d * patch;
+      scalar_t *d_weight = all_shares + begin / kImagesPerPiece * shape.share(),
+               *d_bias = d_weight + d * patch;
       std::fill(d_weight, d_weight + shape.share(), scalar_t(0));
-      const int64_t end = std::min(shape.batch, (piece + 1) * kImagesPerPiece);
-      for (int64_t image = piece * kImagesPerPiece; image < end; ++image) {
+      for (int64_t image = begin; image < end; ++image) {
         cut_patches(shape, pixels + image * shape.rows * shape.cols, patches);
         const scalar_t* tokens = e + image * positions * d;
         tile_gemm(d, patch, positions, transposed(tokens, d), static_cast<const scalar_t*>(patches),
@@ -140,15 +142,22 @@ void PatchEmbeddingCpu::backward(const at::Tensor& upstream, const at::Tensor& g
         for (int64_t t = 0; t < positions; ++t)
           simd_loops<scalar_t>().add_scaled(d, scalar_t(1), tokens + t * d, d_bias);
       }
-    });
-    sum_shares<scalar_t>(shape.pieces(), shape.share(), all_shares, gradient.data_ptr<scalar_t>());
+    };
+    work.finish = [=, kept = shares] {
+      sum_shares<scalar_t>(shape.pieces(), shape.share(), all_shares, total);
+    };
   });
+  return work;
 }
 
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias) {
-  if (!at::GradMode::is_enabled())
-    return PatchEmbeddingCpu().forward(images, patch_size, weight, bias);
+  if (!at::GradMode::is_enabled()) {
+    PatchEmbeddingCpu pass;
+    const ImageWork work = pass.forward(images, patch_size, weight, bias);
+    run_image_work(images.size(0), {&work});
+    return work.result;
+  }
   return PatchEmbeddingFunction::apply(images, patch_size, weight, bias);
 }
 

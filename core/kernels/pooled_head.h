@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "kernels/engine.h"
+#include "kernels/image_work.h"
 
 namespace cdsp {
 
@@ -18,13 +19,15 @@ at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Te
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it.
+/// What that is made of; LibTorch's autograd knows nothing of it. What goes
+/// back is contiguous, `gradient` too.
 class PooledHeadCpu {
  public:
-  at::Tensor forward(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
-                     const at::Tensor& bias);
+  /// -> logits
+  ImageWork forward(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
+                    const at::Tensor& bias);
   /// dL/dlogits -> dL/dh. Sets `gradient` [parameters()]: those of norm, weight and bias, flat.
-  at::Tensor backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
+  ImageWork backward(const at::Tensor& upstream, const at::Tensor& gradient) const;
   int64_t parameters() const;
 
  private:

@@ -12,15 +12,12 @@
 #include "kernels/rms_norm.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/transposed_copy.h"
-#include "kernels/work_queue.h"
 
 namespace cdsp {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr int64_t kImagesPerPiece = 8;
 
 struct Shape {
   int64_t batch, positions, d, classes;
@@ -51,7 +48,10 @@ class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& norm,
                             const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    return new_pass<PooledHeadCpu>(context).forward(h, norm, weight, bias);
+    const ImageWork work =
+        new_pass<PooledHeadCpu>(context, {h, norm, weight, bias}).forward(h, norm, weight, bias);
+    run_image_work(h.size(0), {&work});
+    return work.result;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -59,7 +59,9 @@ class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> 
     const auto& pass = kept_pass<PooledHeadCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    const at::Tensor d_h = pass.backward(up, gradient);
+    const ImageWork work = pass.backward(up, gradient);
+    run_image_work(up.size(0), {&work});
+    const at::Tensor& d_h = work.result;
     const int64_t d = d_h.size(2), classes = up.size(1);
     Slices slices(gradient);
     const at::Tensor d_norm = slices.take({d}), d_weight = slices.take({classes, d});
@@ -70,8 +72,8 @@ class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> 
 
 }  // namespace
 
-at::Tensor PooledHeadCpu::forward(const at::Tensor& h, const at::Tensor& norm,
-                                  const at::Tensor& weight, const at::Tensor& bias) {
+ImageWork PooledHeadCpu::forward(const at::Tensor& h, const at::Tensor& norm,
+                                 const at::Tensor& weight, const at::Tensor& bias) {
   h_ = h.contiguous();
   norm_ = norm.contiguous();
   weight_ = weight.contiguous();
@@ -79,32 +81,30 @@ at::Tensor PooledHeadCpu::forward(const at::Tensor& h, const at::Tensor& norm,
   const at::Tensor columns = transposed_copy(weight_);  // [d, classes]
   const Shape shape = shape_of(h_, weight_, bias_);
   pooled_ = at::empty({shape.batch, shape.d}, h_.options());
-  at::Tensor logits = at::empty({shape.batch, shape.classes}, h_.options());
+  ImageWork work{at::empty({shape.batch, shape.classes}, h_.options()), {}};
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "pooled_head", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     const int64_t d = shape.d, classes = shape.classes;
     const scalar_t *tokens = pointer(h_), *of_norm = pointer(norm_), *w = pointer(columns);
     const auto added = same_row<scalar_t>(pointer_or_null<scalar_t>(bias_));
-    scalar_t *means = pointer(pooled_), *to = pointer(logits);
-    for_each_piece(pieces_of(shape.batch, kImagesPerPiece), [&](int64_t piece) {
+    scalar_t *means = pointer(pooled_), *to = pointer(work.result);
+    work.images = [=, kept = columns](int64_t begin, int64_t end) {
       const auto [row] = thread_scratch<scalar_t>(d);
-      const int64_t begin = piece * kImagesPerPiece,
-                    end = std::min(shape.batch, begin + kImagesPerPiece);
       for (int64_t image = begin; image < end; ++image) {
         pool_image<scalar_t>(shape, tokens + image * shape.positions * d, of_norm, row,
                              means + image * d);
       }
       tile_gemm<scalar_t>(end - begin, classes, d, plain<scalar_t>(means + begin * d, d), w,
                           classes, added, to + begin * classes, classes);
-    });
+    };
   });
-  return logits;
+  return work;
 }
 
-at::Tensor PooledHeadCpu::backward(const at::Tensor& upstream, const at::Tensor& gradient) const {
+ImageWork PooledHeadCpu::backward(const at::Tensor& upstream, const at::Tensor& gradient) const {
   const Shape shape = shape_of(h_, weight_, bias_);
   const int64_t pieces = pieces_of(shape.batch, kImagesPerPiece);
-  at::Tensor d_h = at::empty_like(h_);
+  ImageWork work{at::empty_like(h_), {}};
   const at::Tensor shares = at::empty({pieces, shape.share()}, h_.options());
   AT_DISPATCH_FLOATING_TYPES(h_.scalar_type(), "pooled_head_backward", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
@@ -112,12 +112,10 @@ at::Tensor PooledHeadCpu::backward(const at::Tensor& upstream, const at::Tensor&
     const int64_t d = shape.d, classes = shape.classes;
     const scalar_t *tokens = pointer(h_), *of_norm = pointer(norm_), *w = pointer(weight_),
                    *means = pointer(pooled_), *up = pointer(upstream);
-    scalar_t *to = pointer(d_h), *all_shares = pointer(shares);
-    for_each_piece(pieces, [&](int64_t piece) {
+    scalar_t *to = pointer(work.result), *all_shares = pointer(shares), *total = pointer(gradient);
+    work.images = [=, &loops](int64_t begin, int64_t end) {
       const auto [slopes] = thread_scratch<scalar_t>(kImagesPerPiece * d);
-      const int64_t begin = piece * kImagesPerPiece,
-                    end = std::min(shape.batch, begin + kImagesPerPiece);
-      scalar_t* d_norm = all_shares + piece * shape.share();
+      scalar_t* d_norm = all_shares + begin / kImagesPerPiece * shape.share();
       scalar_t *d_weight = d_norm + d, *d_bias = d_weight + classes * d;
       std::fill(d_norm, d_norm + shape.share(), scalar_t(0));
       const scalar_t* e = up + begin * classes;
@@ -134,17 +132,24 @@ at::Tensor PooledHeadCpu::backward(const at::Tensor& upstream, const at::Tensor&
                                   slope, nullptr, to + at, d_norm);
         }
       }
-    });
-    sum_shares<scalar_t>(pieces, shape.share(), all_shares, pointer(gradient));
+    };
+    work.finish = [=, kept = shares] {
+      sum_shares<scalar_t>(pieces, shape.share(), all_shares, total);
+    };
   });
-  return d_h;
+  return work;
 }
 
 int64_t PooledHeadCpu::parameters() const { return shape_of(h_, weight_, bias_).share(); }
 
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias) {
-  if (!at::GradMode::is_enabled()) return PooledHeadCpu().forward(h, norm, weight, bias);
+  if (!at::GradMode::is_enabled()) {
+    PooledHeadCpu pass;
+    const ImageWork work = pass.forward(h, norm, weight, bias);
+    run_image_work(h.size(0), {&work});
+    return work.result;
+  }
   return PooledHeadFunction::apply(h, norm, weight, or_empty(bias, h));
 }
 

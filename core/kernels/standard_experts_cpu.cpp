@@ -189,8 +189,8 @@ class StandardExpertsFunction : public torch::autograd::Function<StandardExperts
                             const at::Tensor& w2, const at::Tensor& b2) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     context->saved_data["w1"] = w1.sizes().vec();
-    return new_pass<StandardExpertsCpu>(context).forward(x, {indices, router, {}, {}}, w1, b1, w2,
-                                                         b2, residual, /*keep=*/true);
+    return new_pass<StandardExpertsCpu>(context, {residual, x, router, indices, w1, b1, w2, b2})
+        .forward(x, {indices, router, {}, {}}, w1, b1, w2, b2, residual, /*keep=*/true);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {

@@ -29,12 +29,12 @@ at::Tensor Attention::forward(const at::Tensor& h) const {
   return attention_block(h, weights_, layout_, engine_);
 }
 
-at::Tensor Attention::forward(const at::Tensor& h, AttentionBlockCpu& pass) const {
+ImageWork Attention::forward(const at::Tensor& h, AttentionBlockCpu& pass) const {
   return pass.forward(h, weights_, layout_, /*keep=*/true);
 }
 
-at::Tensor Attention::backward(const AttentionBlockCpu& pass, const at::Tensor& upstream,
-                               const at::Tensor& flat) const {
+ImageWork Attention::backward(const AttentionBlockCpu& pass, const at::Tensor& upstream,
+                              const at::Tensor& flat) const {
   return pass.backward(
       upstream, ParameterSet::stretch(
                     flat, {weights_.norm, weights_.wq, weights_.wk, weights_.wv, weights_.wo}));

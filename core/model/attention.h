@@ -24,9 +24,9 @@ class Attention {
 
   /// The same by a pass of the fused engine on the host, and back: dL/dy -> dL/dh, the weights'
   /// gradients going to their stretch of `flat`, a vector like ParameterSet::flat().
-  at::Tensor forward(const at::Tensor& h, AttentionBlockCpu& pass) const;
-  at::Tensor backward(const AttentionBlockCpu& pass, const at::Tensor& upstream,
-                      const at::Tensor& flat) const;
+  ImageWork forward(const at::Tensor& h, AttentionBlockCpu& pass) const;
+  ImageWork backward(const AttentionBlockCpu& pass, const at::Tensor& upstream,
+                     const at::Tensor& flat) const;
 
  private:
   Engine engine_;

@@ -17,27 +17,42 @@ ForwardResult NetworkPass::forward(const at::Tensor& images, const at::Tensor& t
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const at::Tensor seen_tasks = network_.sees_tasks() ? task_one_hot : at::Tensor();
   ForwardResult result;
-  at::Tensor h = embedding_.forward(images, network_.patch_size_, network_.embed_weight_,
-                                    network_.embed_bias_);
+  TORCH_CHECK(blocks_.empty(), "a pass goes through the network once");
+  const int64_t batch = images.size(0);
+  // Kernels that follow each other image by image take each piece of the batch together.
+  ImageWork embedding = embedding_.forward(images, network_.patch_size_, network_.embed_weight_,
+                                           network_.embed_bias_);
+  at::Tensor h = embedding.result;
   blocks_.resize(network_.blocks_.size());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const Network::Block& block = network_.blocks_[i];
     BlockPass& pass = blocks_[i];
     pass.moe = block.moe->new_pass();
-    h = block.attention->forward(h, pass.attention);
-    const RoutedTokens tokens =
-        block.router->route(h, block.norm2, seen_tasks, request.router_probabilities, pass.route);
+    const ImageWork attention = block.attention->forward(h, pass.attention);
+    const ImageWork routing = block.router->route(attention.result, block.norm2, seen_tasks,
+                                                  request.router_probabilities, pass.route);
+    if (i == 0) {
+      run_image_work(batch, {&embedding, &attention, &routing});
+    } else {
+      run_image_work(batch, {&attention, &routing});
+    }
+    const RoutedTokens tokens = pass.route.tokens();
     ConflictSite site;
     h = pass.moe->forward(tokens, request.conflict_sites ? &site : nullptr);
     if (site.gradients) result.sites.push_back(site);
     result.routing.push_back(tokens.routing);
   }
-  result.logits = head_.forward(h, network_.norm_, network_.head_weight_, network_.head_bias_);
+  const ImageWork head =
+      head_.forward(h, network_.norm_, network_.head_weight_, network_.head_bias_);
+  run_image_work(batch, {&head});
+  result.logits = head.result;
   return result;
 }
 
 at::Tensor NetworkPass::backward(const OutputGradients& upstream) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  TORCH_CHECK(blocks_.size() == network_.blocks_.size(),
+              "a pass goes back once, after its way forward");
   const auto of_block = [](const std::vector<at::Tensor>& all, size_t i) {
     return all.empty() ? at::Tensor() : all[i];
   };
@@ -48,18 +63,28 @@ at::Tensor NetworkPass::backward(const OutputGradients& upstream) {
           ? ParameterSet::stretch(gradient,
                                   {network_.norm_, network_.head_weight_, network_.head_bias_})
           : ParameterSet::stretch(gradient, {network_.norm_, network_.head_weight_});
-  at::Tensor d_h = head_.backward(upstream.logits, of_head);
+  const int64_t batch = upstream.logits.size(0);
+  const ImageWork head = head_.backward(upstream.logits, of_head);
+  run_image_work(batch, {&head});
+  at::Tensor d_h = head.result;
   for (size_t i = blocks_.size(); i-- > 0;) {
     const Network::Block& block = network_.blocks_[i];
     const BlockPass& pass = blocks_[i];
     RoutedGradients routed = pass.moe->backward(d_h, of_block(upstream.alpha, i), gradient);
     routed.probabilities = of_block(upstream.probabilities, i);
-    d_h = block.router->backward(pass.route, routed, block.norm2, gradient);
-    d_h = block.attention->backward(pass.attention, d_h, gradient);
+    const ImageWork routing = block.router->backward(pass.route, routed, block.norm2, gradient);
+    const ImageWork attention = block.attention->backward(pass.attention, routing.result, gradient);
+    if (i == 0) {
+      const ImageWork embedding = embedding_.backward(
+          attention.result,
+          ParameterSet::stretch(gradient, {network_.embed_weight_, network_.embed_bias_}));
+      run_image_work(batch, {&routing, &attention, &embedding});
+    } else {
+      run_image_work(batch, {&routing, &attention});
+    }
+    d_h = attention.result;
     blocks_.pop_back();  // and its memory
   }
-  embedding_.backward(
-      d_h, ParameterSet::stretch(gradient, {network_.embed_weight_, network_.embed_bias_}));
   return gradient;
 }
 

@@ -1,6 +1,7 @@
 // One time through the network and back by the fused engine on the host, with the backward pass
-// written down as the forward pass is. LibTorch's autograd would find the same numbers; its graph,
-// node by node on one thread, takes a tenth of a step (docs/performance.md).
+// written down as the forward pass is. LibTorch's autograd would find the same numbers; making and
+// walking its graph, a node at a time on one thread, would cost a step 3 to 5 % of its time
+// (docs/performance.md).
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@
 
 namespace cdsp {
 
-/// What the objective's gradient is made of. Per block; empty where the objective has no such term.
+/// What the objective's gradient is made of, contiguous. Per block; empty where the objective has
+/// no such term.
 struct OutputGradients {
   at::Tensor logits;                      // [batch, classes]
   std::vector<at::Tensor> probabilities;  // [N], alike for all tokens

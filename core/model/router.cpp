@@ -23,14 +23,13 @@ RoutedTokens Router::route(const at::Tensor& h, const at::Tensor& norm,
                              engine_);
 }
 
-RoutedTokens Router::route(const at::Tensor& h, const at::Tensor& norm,
-                           const at::Tensor& task_one_hot, bool with_probabilities,
-                           NormaliseAndRouteCpu& pass) const {
+ImageWork Router::route(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& task_one_hot,
+                        bool with_probabilities, NormaliseAndRouteCpu& pass) const {
   return pass.forward(h, norm, weights_, task_one_hot, {top_k_, norm_, with_probabilities});
 }
 
-at::Tensor Router::backward(const NormaliseAndRouteCpu& pass, const RoutedGradients& upstream,
-                            const at::Tensor& norm, const at::Tensor& flat) const {
+ImageWork Router::backward(const NormaliseAndRouteCpu& pass, const RoutedGradients& upstream,
+                           const at::Tensor& norm, const at::Tensor& flat) const {
   const at::Tensor gradient =
       ParameterSet::stretch(flat, {norm, weights_.weight, weights_.bias, weights_.task_embedding});
   const int64_t reached = pass.parameters();

@@ -28,10 +28,10 @@ class Router {
   /// The same by a pass of the fused engine on the host, and back: -> dL/dh, the gradients of the
   /// norm and of the router going to their stretch of `flat`, a vector like ParameterSet::flat();
   /// zeros for the task embedding where no image had a task.
-  RoutedTokens route(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& task_one_hot,
-                     bool with_probabilities, NormaliseAndRouteCpu& pass) const;
-  at::Tensor backward(const NormaliseAndRouteCpu& pass, const RoutedGradients& upstream,
-                      const at::Tensor& norm, const at::Tensor& flat) const;
+  ImageWork route(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& task_one_hot,
+                  bool with_probabilities, NormaliseAndRouteCpu& pass) const;
+  ImageWork backward(const NormaliseAndRouteCpu& pass, const RoutedGradients& upstream,
+                     const at::Tensor& norm, const at::Tensor& flat) const;
 
  private:
   int64_t top_k_;

@@ -1,5 +1,5 @@
 // The load-balance losses of the baselines (spec section 6). Adding one: an enum value, its
-// spelling in config/, and a case in balance_loss.cpp.
+// spelling in config/, and in balance_loss.cpp a case for autograd and one with its slope.
 #pragma once
 
 #include <ATen/core/Tensor.h>

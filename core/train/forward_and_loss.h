@@ -1,5 +1,6 @@
-// The first half of a training step, the same in all its forms: forward pass, conflict of the last
-// step's gradients, objective.
+// The first half of a training step where LibTorch's autograd makes the second: forward pass,
+// conflict of the last step's gradients, objective. Parts of it serve all steps
+// (loss_and_gradient.h).
 #pragma once
 
 #include <vector>

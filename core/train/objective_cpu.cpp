@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
@@ -76,7 +77,15 @@ ObjectiveAndGradient objective_and_gradient_cpu(const Config& config, const Forw
     }
     total += balance * config.balance.lambda;
   }
-  const auto tensor = [&](double value) { return at::full({}, value, task.losses.options()); };
+  // Stored as the network's numbers are: what those cannot hold becomes infinite and is named by
+  // whoever looks.
+  const auto tensor = [&](double value) {
+    at::Tensor scalar = at::empty({}, task.losses.options());
+    AT_DISPATCH_FLOATING_TYPES(scalar.scalar_type(), "objective", [&] {
+      *scalar.data_ptr<scalar_t>() = static_cast<scalar_t>(value);
+    });
+    return scalar;
+  };
   return {{tensor(total), tensor(task.mean), tensor(conflict), tensor(reg), tensor(balance),
            task.losses},
           std::move(gradient)};

@@ -1,6 +1,7 @@
 // The game between steps: which pairs count, and from which step their signal is.
 #include "conflict/lagged_game.h"
 
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -88,6 +89,20 @@ TEST_CASE("conflict is ReLU(-cos) of the last step's gradients on the last step'
     CHECK(relative_error(found, expected_conflict(before, now)) < 1e-12);
     CHECK(found.max().item<double>() > 0.0);
     CHECK(at::equal(found.diagonal(), at::zeros({kExperts}, at::kDouble)));
+  }
+}
+
+TEST_CASE("a signal that is no number shows in both engines, even where the pair does not count") {
+  Draw draw(9);
+  const Step now({0, 1, 3, 4}, draw);  // 2 is idle
+  at::Tensor lagged = draw.uniform({kExperts, kExperts}, 0.0, 1.0);
+  lagged[2][0] = std::numeric_limits<double>::quiet_NaN();
+  for (const Engine engine : {Engine::kReference, Engine::kFused}) {
+    LaggedGame game(ConflictGradient::kUv, engine);
+    game.restore(lagged);
+    const at::Tensor conflict = game.conflict(now.site);
+    CHECK(at::isnan(conflict[2][0]).item<bool>());
+    CHECK(at::isnan(conflict).sum().item<int64_t>() == 1);
   }
 }
 

@@ -233,16 +233,23 @@ TEST_CASE("how many images go together changes no result of the fused engine") {
   const Dataset data = tiny_dataset(shape);
   const DeviceSplit split = place(data.test, at::kCPU);
   const Network network = network_of(Variant::kCdsp, EngineChoice::kFused);
-  const std::vector<Protocol> protocols = all_protocols(3);
-  // Every batch of 64 images or more is cut into the same parts.
-  const auto expected = evaluate(network, split, protocols, 64);
-  for (const int64_t batch_size : {65, 100, 367, 1000}) {
-    INFO("batches of " << batch_size);
-    const auto found = evaluate(network, split, protocols, batch_size);
-    for (size_t p = 0; p < protocols.size(); ++p) {
+  const auto with = [&](int64_t parts_at_first, size_t& calls) {
+    Evaluator evaluator(network, split, all_protocols(3), 8, parts_at_first);
+    for (calls = 0; evaluator.has_next(); ++calls) evaluator.advance();
+    return evaluator.results();
+  };
+  size_t calls = 0;
+  const auto expected = with(1000, calls);
+  CHECK(calls == 1);
+  for (const int64_t parts : {1, 3, 16}) {
+    INFO(parts << " parts at first");
+    const auto found = with(parts, calls);
+    CHECK(calls > 1);  // of the 46 parts
+    for (size_t p = 0; p < expected.size(); ++p) {
       CHECK(found[p].loss == expected[p].loss);
       CHECK(found[p].accuracy == expected[p].accuracy);
       CHECK(found[p].routing == expected[p].routing);
+      CHECK(found[p].route_jaccard == expected[p].route_jaccard);
     }
   }
 }

@@ -39,8 +39,9 @@ std::vector<PlannedRun> three_runs(const fs::path& folder, const std::string& de
     run.config = parse_config(tiny_yaml(variant, kEpochs), "run.yaml");
     run.config.seed = seed;
     run.config.train.device = device;
-    run.config.train.eval_batch_size =
-        1;  // 60 batches, four at once: an evaluation takes two turns
+    // As on a GPU, an evaluation goes batch by batch: of 60 it takes some turns.
+    run.config.train.engine = device == "cpu" ? EngineChoice::kReference : EngineChoice::kAuto;
+    run.config.train.eval_batch_size = 1;
     run.folder = folder / (run.arm + std::to_string(seed));
     run.total_steps = kEpochs * 15;
     runs.push_back(run);
@@ -109,7 +110,7 @@ TEST_CASE("a turn ends before it looks at numbers, and the next one looks first"
     void on_evaluate(int64_t) override { ++evaluations; }
     void on_epoch(const EpochRecord&) override { ++epochs; }
   } seen;
-  config.train.eval_batch_size = 10;  // 60 test images: four batches, then two
+  config.train.eval_batch_size = 30;  // two batches of test images
   TrainingRun run(config, data, {plan.folder, false, nullptr}, seen);
   const auto turn = [&](int64_t steps) { CHECK_FALSE(run.take_turn(steps, 1)); };
   turn(3);

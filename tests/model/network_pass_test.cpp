@@ -2,10 +2,12 @@
 // kernels and over the reference path.
 #include "model/network_pass.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "model/weights.h"
@@ -23,6 +25,8 @@ struct PassCase {
   std::string name;
   Config config;
   bool with_tasks = true;
+  int64_t images = 11;
+  bool has_idle_expert = false;
 };
 
 std::vector<PassCase> cases() {
@@ -45,7 +49,23 @@ std::vector<PassCase> cases() {
   add("baseline, three layers", Variant::kBaseline).model.layers = 3;
   add("baseline, one of four", Variant::kBaseline).moe.top_k = 1;
   add("blind", Variant::kBlind);
+  for (const Variant variant : {Variant::kCdsp, Variant::kBaseline}) {
+    const std::string name = to_string(variant);
+    add(name + ", one image", variant);
+    all.back().images = 1;
+    add(name + ", an idle expert", variant);
+    all.back().has_idle_expert = true;
+    // 480 tokens: three blocks and shares of the experts' layers, 15 pieces of images.
+    add(name + ", many images", variant);
+    all.back().images = 120;
+  }
   return all;
+}
+
+TinyShape shape_with(int64_t images) {
+  TinyShape shape;
+  for (int64_t& count : shape.train) count = std::max(count, images / 3 + 1);
+  return shape;
 }
 
 /// The same weights by one engine.
@@ -59,10 +79,17 @@ struct Setup {
   Setup(const PassCase& c, EngineChoice engine, DType dtype)
       : config(with(c.config, engine, dtype)),
         network(config, input_shape_of({}), at::kCPU),
-        batch(first_images(tiny_dataset().train, 11)) {
+        batch(first_images(tiny_dataset(shape_with(c.images)).train, c.images)) {
     if (c.with_tasks) {
       tasks = one_hot_tasks(batch.tasks, 3, network.dtype());
-      tasks[4].zero_();  // one image is not told
+      if (c.images > 1) tasks[c.images / 2].zero_();  // one image is not told
+    }
+    if (c.has_idle_expert) {
+      const at::NoGradGuard no_grad;
+      for (int64_t layer = 0; layer < config.model.layers; ++layer) {
+        const std::string bias = "blocks." + std::to_string(layer) + ".moe.router.bias";
+        parameter_of(network, bias)[2].fill_(-100.0);
+      }
     }
     request.conflict_sites = config.variant == Variant::kCdsp;
     request.router_probabilities =
@@ -118,7 +145,9 @@ void check_same_forward(const ForwardResult& found, const ForwardResult& expecte
     CHECK(at::equal(own.indices, other.indices));
     CHECK(same_bytes(own.weights, other.weights.detach()));
     CHECK(same_bytes(own.counts, other.counts));
-    CHECK(own.probabilities.defined() == other.probabilities.defined());
+    REQUIRE(own.probabilities.defined() == other.probabilities.defined());
+    if (own.probabilities.defined())
+      CHECK(same_bytes(own.probabilities, other.probabilities.detach()));
   }
   REQUIRE(found.sites.size() == expected.sites.size());
   for (size_t layer = 0; layer < found.sites.size(); ++layer) {
@@ -168,6 +197,60 @@ TEST_CASE("the pass goes back as autograd over the same kernels, and over the re
         CHECK(relative_error(own.u, expected.u) < tolerance);
         CHECK(relative_error(own.v, expected.v) < tolerance);
       }
+    }
+  }
+}
+
+TEST_CASE("an idle expert is in the cases above, and its gradients are zero") {
+  for (const PassCase& c : cases()) {
+    if (!c.has_idle_expert || c.config.variant != Variant::kCdsp) continue;
+    const Setup setup(c, EngineChoice::kFused, DType::kFloat64);
+    NetworkPass pass(setup.network);
+    const ForwardResult forward = pass.forward(setup.batch.images, setup.tasks, setup.request);
+    pass.backward(drawn_gradients(setup, forward));
+    for (const ConflictSite& site : forward.sites) {
+      CHECK_FALSE(site.active[2].item<bool>());
+      CHECK(at::equal(site.gradients->u[2], at::zeros_like(site.gradients->u[2])));
+      CHECK(at::equal(site.gradients->v[2], at::zeros_like(site.gradients->v[2])));
+    }
+  }
+}
+
+TEST_CASE("a pass goes forward once and back once, in this order") {
+  const Setup setup({"", tiny_config()}, EngineChoice::kFused, DType::kFloat64);
+  NetworkPass pass(setup.network);
+  CHECK_THROWS_WITH(pass.backward({}), Catch::Matchers::ContainsSubstring("after its way forward"));
+  const auto forward = [&] { return pass.forward(setup.batch.images, setup.tasks, setup.request); };
+  const OutputGradients gradients = drawn_gradients(setup, forward());
+  CHECK_THROWS_WITH(forward(), Catch::Matchers::ContainsSubstring("once"));
+  pass.backward(gradients);
+  CHECK_THROWS_WITH(pass.backward(gradients), Catch::Matchers::ContainsSubstring("goes back once"));
+}
+
+TEST_CASE("under autograd the kernels go back once, and over weights that nobody changed") {
+  for (const Variant variant : {Variant::kCdsp, Variant::kBaseline}) {
+    const Setup setup({"", tiny_config(variant)}, EngineChoice::kFused, DType::kFloat64);
+    const auto values = setup.network.parameters().values();
+    const auto loss = [&] {
+      return setup.network.forward(setup.batch.images, setup.tasks).logits.square().sum();
+    };
+    const auto slopes = [&](const at::Tensor& of) {
+      return torch::autograd::grad({of}, values, {}, /*retain_graph=*/false, false, true);
+    };
+    const at::Tensor first = loss();
+    slopes(first);
+    CHECK_THROWS_WITH(slopes(first), Catch::Matchers::ContainsSubstring("second time"));
+    for (const Parameter& parameter : setup.network.parameters().all()) {
+      if (parameter.name.find("blocks.0") == std::string::npos) continue;
+      if (parameter.group == ParameterGroup::kTopology) continue;  // saved as a mask and a slope
+      INFO(parameter.name);
+      const at::Tensor later = loss();
+      {
+        const at::NoGradGuard no_grad;
+        at::Tensor value = parameter.value;
+        value.mul_(1.0);
+      }
+      CHECK_THROWS_WITH(slopes(later), Catch::Matchers::ContainsSubstring("inplace operation"));
     }
   }
 }

@@ -68,6 +68,19 @@ TEST_CASE("a regulariser that overflows is named, not the total that it spoils")
   CHECK_THAT(failure_of(trainer), ContainsSubstring("step 1: loss_reg is not finite"));
 }
 
+TEST_CASE("a regulariser that overflows float32 is named by both engines") {
+  const Dataset data = tiny_dataset();
+  Config config = tiny_config();
+  config.model.dtype = DType::kFloat32;
+  config.conflict.l1 = 1e9;
+  for (const EngineChoice engine : {EngineChoice::kReference, EngineChoice::kFused}) {
+    config.train.engine = engine;
+    Trainer trainer(config, data, at::kCPU);
+    spoil(trainer, "blocks.0.moe.alpha", 1e35);
+    CHECK_THAT(failure_of(trainer), ContainsSubstring("step 1: loss_reg is not finite"));
+  }
+}
+
 TEST_CASE("a balance loss that overflows the total is named by it") {
   const Dataset data = tiny_dataset();
   Config config = tiny_config(Variant::kBaseline);
