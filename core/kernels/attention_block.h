@@ -33,8 +33,8 @@ at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
 at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weights,
                                const AttentionLayout& layout);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class AttentionBlockCpu {
  public:
   /// -> y. `keep`: for a backward pass.

@@ -104,12 +104,9 @@ class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFu
                             const at::Tensor& wo, const at::Tensor& turns, int64_t heads,
                             int64_t kv_heads) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    context->saved_data["kv_outputs"] = wk.size(0);
-    const ImageWork work =
-        new_pass<AttentionBlockCpu>(context, {h, norm, wq, wk, wv, wo})
-            .forward(h, {norm, wq, wk, wv, wo}, {heads, kv_heads, turns, {}}, /*keep=*/true);
-    run_image_work(h.size(0), {&work});
-    return work.result;
+    auto& pass = new_pass<AttentionBlockCpu>(context, {h, norm, wq, wk, wv, wo});
+    return run_image_work(
+        h.size(0), pass.forward(h, {norm, wq, wk, wv, wo}, {heads, kv_heads, turns, {}}, true));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -117,10 +114,8 @@ class AttentionBlockFunction : public torch::autograd::Function<AttentionBlockFu
     const auto& pass = kept_pass<AttentionBlockCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    const ImageWork work = pass.backward(up, gradient);
-    run_image_work(up.size(0), {&work});
-    const at::Tensor& d_h = work.result;
-    const int64_t d = up.size(2), kv = context->saved_data["kv_outputs"].toInt();
+    const at::Tensor d_h = run_image_work(up.size(0), pass.backward(up, gradient));
+    const int64_t d = up.size(2), kv = context->get_saved_variables()[3].size(0);
     Slices slices(gradient);
     const at::Tensor d_norm = slices.take({d}), d_wq = slices.take({d, d}),
                      d_wk = slices.take({kv, d}), d_wv = slices.take({kv, d});
@@ -220,9 +215,7 @@ at::Tensor attention_block_cpu(const at::Tensor& h, const AttentionWeights& weig
                                const AttentionLayout& layout) {
   if (!at::GradMode::is_enabled()) {
     AttentionBlockCpu pass;
-    const ImageWork work = pass.forward(h, weights, layout, /*keep=*/false);
-    run_image_work(h.size(0), {&work});
-    return work.result;
+    return run_image_work(h.size(0), pass.forward(h, weights, layout, /*keep=*/false));
   }
   return AttentionBlockFunction::apply(h, weights.norm, weights.wq, weights.wk, weights.wv,
                                        weights.wo, layout.turns, layout.heads, layout.kv_heads);

@@ -63,8 +63,8 @@ struct CdspLayerGradients {
   ExpertGradients experts;
 };
 
-/// What the two forms are made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What the two forms are made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class CdspLayerCpu {
  public:
   enum class Form { kDense, kGrouped };

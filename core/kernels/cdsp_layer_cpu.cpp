@@ -1,7 +1,6 @@
 // The CDSP layer's two forms on the host under one roof; cdsp_layer_dense_cpu.cpp and
 // cdsp_layer_grouped_cpu.cpp compute.
 #include <utility>
-#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
@@ -31,7 +30,6 @@ class CdspLayerFunction : public torch::autograd::Function<CdspLayerFunction> {
                             const c10::intrusive_ptr<GradientSink>& sink, int64_t form) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     keep_sink(*context, sink);
-    context->saved_data["u"] = u.sizes().vec();
     return new_pass<CdspLayerCpu>(context, {residual, x, weights, indices, u, v, gate, mask},
                                   static_cast<CdspLayerCpu::Form>(form))
         .forward({residual, x, {indices, weights, {}, {}}, u, v, gate, mask}, /*keep=*/true);
@@ -44,9 +42,9 @@ class CdspLayerFunction : public torch::autograd::Function<CdspLayerFunction> {
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
     CdspLayerGradients found = pass.backward(up, gradient);
     hand_over(*context, std::move(found.experts));
-    const std::vector<int64_t> u = context->saved_data["u"].toIntVector();
+    const variable_list inputs = context->get_saved_variables();
     Slices slices(gradient);
-    const at::Tensor d_u = slices.take(u), d_v = slices.take({u[1], u[0]});
+    const at::Tensor d_u = slices.take(inputs[4].sizes()), d_v = slices.take(inputs[5].sizes());
     return {found.tokens.residual,
             found.tokens.x,
             found.tokens.weights,

@@ -37,4 +37,10 @@ inline void run_image_work(int64_t batch, std::initializer_list<const ImageWork*
   }
 }
 
+/// One kernel alone.
+inline at::Tensor run_image_work(int64_t batch, const ImageWork& kernel) {
+  run_image_work(batch, {&kernel});
+  return kernel.result;
+}
+
 }  // namespace cdsp

@@ -65,8 +65,8 @@ struct RoutedGradients {
   at::Tensor probabilities;  // the same, or [N]: alike for all tokens
 };
 
-/// What that is made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class NormaliseAndRouteCpu {
  public:
   /// -> x; tokens() has all once the work is finished.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -238,9 +237,6 @@ class NormaliseAndRouteFunction : public torch::autograd::Function<NormaliseAndR
         {top_k, is_sequence ? RouterNorm::kSequence : RouterNorm::kToken, with_probabilities});
     run_image_work(h.size(0), {&work});
     const RoutedTokens tokens = pass.tokens();
-    for (const auto& [name, tensor] : {std::pair("norm", norm), std::pair("weight", weight),
-                                       std::pair("bias", bias), std::pair("embedding", embedding)})
-      context->saved_data[name] = tensor.sizes().vec();
     const Routing& routing = tokens.routing;
     // Not the very tensors that the pass keeps.
     variable_list outputs = {h, tokens.x.detach(), routing.weights.detach(),
@@ -259,18 +255,16 @@ class NormaliseAndRouteFunction : public torch::autograd::Function<NormaliseAndR
     };
     const RoutedGradients up{dense(upstream[0]), dense(upstream[1]), dense(upstream[2]),
                              upstream.size() > 5 ? dense(upstream[5]) : at::Tensor()};
-    const auto size_of = [&](const char* name) { return context->saved_data[name].toIntVector(); };
-    const at::Tensor gradient =
-        at::empty({pass.parameters()}, context->get_saved_variables()[0].options());
-    const ImageWork work = pass.backward(up, gradient);
-    run_image_work(work.result.size(0), {&work});
-    const at::Tensor& d_h = work.result;
+    const variable_list inputs = context->get_saved_variables();
+    const at::Tensor &h = inputs[0], &norm = inputs[1], &weight = inputs[2], &bias = inputs[3],
+                     &embedding = inputs[4];
+    const at::Tensor gradient = at::empty({pass.parameters()}, h.options());
+    const at::Tensor d_h = run_image_work(h.size(0), pass.backward(up, gradient));
     Slices slices(gradient);
-    const at::Tensor d_norm = slices.take(size_of("norm")),
-                     d_weight = slices.take(size_of("weight")),
-                     d_bias = slices.take(size_of("bias"));
+    const at::Tensor d_norm = slices.take(norm.sizes()), d_weight = slices.take(weight.sizes()),
+                     d_bias = slices.take(bias.sizes());
     const at::Tensor d_embedding =
-        slices.is_empty() ? at::Tensor() : slices.take(size_of("embedding"));
+        slices.is_empty() ? at::Tensor() : slices.take(embedding.sizes());
     return {d_h,          d_norm,       d_weight,     d_bias,      d_embedding,
             at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }

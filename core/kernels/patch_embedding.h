@@ -25,8 +25,8 @@ at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at:
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class PatchEmbeddingCpu {
  public:
   /// -> h

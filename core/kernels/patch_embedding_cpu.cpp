@@ -66,10 +66,8 @@ class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFu
   static at::Tensor forward(AutogradContext* context, const at::Tensor& images, int64_t patch_size,
                             const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const ImageWork work = new_pass<PatchEmbeddingCpu>(context, {images, weight, bias})
-                               .forward(images, patch_size, weight, bias);
-    run_image_work(images.size(0), {&work});
-    return work.result;
+    auto& pass = new_pass<PatchEmbeddingCpu>(context, {images, weight, bias});
+    return run_image_work(images.size(0), pass.forward(images, patch_size, weight, bias));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -77,11 +75,10 @@ class PatchEmbeddingFunction : public torch::autograd::Function<PatchEmbeddingFu
     const auto& pass = kept_pass<PatchEmbeddingCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    const ImageWork work = pass.backward(up, gradient);
-    run_image_work(up.size(0), {&work});
+    run_image_work(up.size(0), pass.backward(up, gradient));
     const int64_t d = up.size(2);
     Slices slices(gradient);
-    const at::Tensor d_weight = slices.take({d, pass.parameters() / d - 1});
+    const at::Tensor d_weight = slices.take(context->get_saved_variables()[1].sizes());
     return {at::Tensor(), at::Tensor(), d_weight, slices.take({d})};
   }
 };
@@ -154,9 +151,7 @@ at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const
                              const at::Tensor& bias) {
   if (!at::GradMode::is_enabled()) {
     PatchEmbeddingCpu pass;
-    const ImageWork work = pass.forward(images, patch_size, weight, bias);
-    run_image_work(images.size(0), {&work});
-    return work.result;
+    return run_image_work(images.size(0), pass.forward(images, patch_size, weight, bias));
   }
   return PatchEmbeddingFunction::apply(images, patch_size, weight, bias);
 }

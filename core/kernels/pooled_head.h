@@ -19,8 +19,8 @@ at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Te
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class PooledHeadCpu {
  public:
   /// -> logits

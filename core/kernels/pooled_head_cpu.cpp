@@ -48,10 +48,8 @@ class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> 
   static at::Tensor forward(AutogradContext* context, const at::Tensor& h, const at::Tensor& norm,
                             const at::Tensor& weight, const at::Tensor& bias) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const ImageWork work =
-        new_pass<PooledHeadCpu>(context, {h, norm, weight, bias}).forward(h, norm, weight, bias);
-    run_image_work(h.size(0), {&work});
-    return work.result;
+    auto& pass = new_pass<PooledHeadCpu>(context, {h, norm, weight, bias});
+    return run_image_work(h.size(0), pass.forward(h, norm, weight, bias));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
@@ -59,14 +57,11 @@ class PooledHeadFunction : public torch::autograd::Function<PooledHeadFunction> 
     const auto& pass = kept_pass<PooledHeadCpu>(context);
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
-    const ImageWork work = pass.backward(up, gradient);
-    run_image_work(up.size(0), {&work});
-    const at::Tensor& d_h = work.result;
+    const at::Tensor d_h = run_image_work(up.size(0), pass.backward(up, gradient));
     const int64_t d = d_h.size(2), classes = up.size(1);
     Slices slices(gradient);
     const at::Tensor d_norm = slices.take({d}), d_weight = slices.take({classes, d});
-    const bool has_bias = pass.parameters() > d + classes * d;
-    return {d_h, d_norm, d_weight, has_bias ? slices.take({classes}) : at::Tensor()};
+    return {d_h, d_norm, d_weight, slices.is_empty() ? at::Tensor() : slices.take({classes})};
   }
 };
 
@@ -146,9 +141,7 @@ at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at
                            const at::Tensor& bias) {
   if (!at::GradMode::is_enabled()) {
     PooledHeadCpu pass;
-    const ImageWork work = pass.forward(h, norm, weight, bias);
-    run_image_work(h.size(0), {&work});
-    return work.result;
+    return run_image_work(h.size(0), pass.forward(h, norm, weight, bias));
   }
   return PooledHeadFunction::apply(h, norm, weight, or_empty(bias, h));
 }

@@ -29,8 +29,8 @@ at::Tensor standard_experts_cpu(const at::Tensor& x, const Routing& routing, con
                                 const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
                                 const at::Tensor& residual);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. What goes
-/// back is contiguous, `gradient` too.
+/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// given and set, are contiguous.
 class StandardExpertsCpu {
  public:
   /// `residual` may be undefined; `keep`: for a backward pass.

@@ -188,7 +188,6 @@ class StandardExpertsFunction : public torch::autograd::Function<StandardExperts
                             const at::Tensor& indices, const at::Tensor& w1, const at::Tensor& b1,
                             const at::Tensor& w2, const at::Tensor& b2) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    context->saved_data["w1"] = w1.sizes().vec();
     return new_pass<StandardExpertsCpu>(context, {residual, x, router, indices, w1, b1, w2, b2})
         .forward(x, {indices, router, {}, {}}, w1, b1, w2, b2, residual, /*keep=*/true);
   }
@@ -199,8 +198,8 @@ class StandardExpertsFunction : public torch::autograd::Function<StandardExperts
     const at::Tensor up = upstream[0].contiguous();
     const at::Tensor gradient = at::empty({pass.parameters()}, up.options());
     const RoutedGradients of_tokens = pass.backward(up, gradient);
-    const std::vector<int64_t> w1 = context->saved_data["w1"].toIntVector();
-    const int64_t n = w1[0], f = w1[1], d = w1[2];
+    const at::Tensor w1 = context->get_saved_variables()[4];
+    const int64_t n = w1.size(0), f = w1.size(1), d = w1.size(2);
     Slices slices(gradient);
     const at::Tensor d_w1 = slices.take({n, f, d}), d_b1 = slices.take({n, f}),
                      d_w2 = slices.take({n, d, f}), d_b2 = slices.take({n, d});

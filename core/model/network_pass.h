@@ -1,6 +1,6 @@
 // One time through the network and back by the fused engine on the host, with the backward pass
-// written down as the forward pass is. LibTorch's autograd would find the same numbers; making and
-// walking its graph, a node at a time on one thread, would cost a step 3 to 5 % of its time
+// written down as the forward pass is. LibTorch's autograd would find the same numbers; its graph
+// is made and walked a node at a time by one thread, for which all others wait
 // (docs/performance.md).
 #pragma once
 

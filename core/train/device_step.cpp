@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "conflict/lagged_signal.h"
-#include "train/flat_gradient.h"
 #include "train/loss_and_gradient.h"
 #include "train/metric_vector.h"
 #include "train/metrics.h"

@@ -18,8 +18,7 @@ struct StepVector {
 StepVector metric_vector(const Objective& terms, const at::Tensor& grad_norm,
                          const ForwardResult& forward, const Batch& batch, int64_t num_tasks);
 
-/// The same where the numbers are at hand: on the host, in a step that may look at them. No
-/// operation of LibTorch's for each.
+/// The same where the numbers are at hand: on the host, in a step that may look at them.
 StepVector metric_vector_cpu(const Objective& terms, const at::Tensor& grad_norm,
                              const ForwardResult& forward, const Batch& batch, int64_t num_tasks);
 
