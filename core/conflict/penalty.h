@@ -1,16 +1,14 @@
 // The conflict penalty f(A) of the objective  lambda * sum_{i != j} f(A_ij) C_ij  (paper Eq. 17 and
 // 22). Adding one: an enum value, its spelling in config/, a line in penalty.cpp, and in
-// penalty_cpu.cpp its value and slope.
+// penalty_slope.h its value and slope.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include "config/config.h"
+#include "conflict/penalty_slope.h"
 
 namespace cdsp {
-
-/// Where `gated_logit` begins to push.
-inline constexpr double kPenaltyGate = 1e-3;
 
 /// f applied to every logit; differentiable.
 ///   logit        A_ij                        constant pressure lambda * C_ij (paper)
@@ -34,5 +32,14 @@ struct TopologyTerms {
 };
 TopologyTerms topology_terms_cpu(const at::Tensor& alpha, const at::Tensor& conflict,
                                  const ConflictConfig& config);
+
+/// One layer's part of the objective by a block program (conflict_terms_blocks.h), on a GPU or
+/// emulated: C of this step [N, N] from the lagged signal and who is active (lagged_game.h), which
+/// is added to epoch_conflict (float64); conflict and reg added to terms (float64 [2]), or, for the
+/// first layer, set there. Returns the gradient of  lambda * conflict + reg  in alpha.
+at::Tensor conflict_terms_cuda(const at::Tensor& alpha, const at::Tensor& lagged,
+                               const at::Tensor& active, const ConflictConfig& config,
+                               bool is_first, const at::Tensor& epoch_conflict,
+                               const at::Tensor& terms);
 
 }  // namespace cdsp

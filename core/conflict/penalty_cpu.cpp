@@ -6,30 +6,6 @@
 #include "conflict/penalty.h"
 
 namespace cdsp {
-namespace {
-
-template <typename T>
-struct ValueAndSlope {
-  T value, slope;
-};
-
-/// f of penalty_of() and its derivative; strength is sigma(logit).
-template <typename T>
-ValueAndSlope<T> penalty_at(T logit, T strength, ConflictPenalty penalty) {
-  switch (penalty) {
-    case ConflictPenalty::kLogit:
-      return {logit, T(1)};
-    case ConflictPenalty::kGatedLogit:
-      if (logit >= static_cast<T>(kPenaltyGate)) return {logit, T(1)};
-      return {T(0), T(0)};
-    case ConflictPenalty::kSigmoid:
-      break;
-  }
-  return {strength, strength * (T(1) - strength)};
-}
-
-}  // namespace
-
 TopologyTerms topology_terms_cpu(const at::Tensor& alpha_in, const at::Tensor& conflict_in,
                                  const ConflictConfig& config) {
   const at::Tensor alpha = alpha_in.contiguous(), conflict = conflict_in.contiguous();

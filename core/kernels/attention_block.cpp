@@ -14,14 +14,16 @@ at::Tensor attention_block(const at::Tensor& h, const AttentionWeights& weights,
     return attention_block_cpu(h, weights, layout);
   }
   const int64_t batch = h.size(0), positions = h.size(1), d = h.size(2);
-  const at::Tensor tokens = rms_norm(h, weights.norm, engine).reshape({batch * positions, d});
+  const NormedStream stream = norm_beside_residual(h, weights.norm, engine);
+  const at::Tensor tokens = stream.normed.reshape({batch * positions, d});
   const at::Tensor projections =
       projected(tokens, at::cat({weights.wq, weights.wk, weights.wv}), layout.precision)
           .view({batch, positions, -1});
   const at::Tensor mixed = rotary_attention(projections, layout.heads, layout.kv_heads,
                                             layout.turns, layout.future, engine);
-  return h + projected(mixed.view({batch * positions, d}), weights.wo, layout.precision)
-                 .view({batch, positions, d});
+  return stream.residual +
+         projected(mixed.view({batch * positions, d}), weights.wo, layout.precision)
+             .view({batch, positions, d});
 }
 
 }  // namespace cdsp

@@ -19,8 +19,8 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
                             const at::Tensor& weights_in, const at::Tensor& indices_in,
                             const at::Tensor& u, const at::Tensor& v, const at::Tensor& gate_in,
-                            const at::Tensor& mask_in, const c10::intrusive_ptr<GradientSink>& sink,
-                            int64_t precision) {
+                            const at::Tensor& mask_in, const at::Tensor& counts,
+                            const c10::intrusive_ptr<GradientSink>& sink, int64_t precision) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = x_in.contiguous(), weights = weights_in.contiguous(),
                      indices = indices_in.contiguous(), gate = gate_in.contiguous(),
@@ -33,7 +33,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
                                 z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
           x.get_device());
     });
-    context->save_for_backward({x, weights, indices, u, v, gate, mask, z});
+    context->save_for_backward({x, weights, indices, u, v, gate, mask, counts, z});
     keep_sink(*context, sink);
     context->saved_data["precision"] = precision;
     return matrix_product(hidden, v, static_cast<Precision>(precision));
@@ -43,13 +43,14 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
-                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[7];
+                     &v = saved[4], &gate = saved[5], &mask = saved[6], &counts = saved[7],
+                     &z = saved[8];
     const at::Tensor e = upstream[0].contiguous();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const at::Tensor d_hidden = matrix_product(e, v.t(), precision);
     at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
                gate_terms = at::empty_like(weights);
-    const ExpertGrouping grouping = group_by_expert_cuda(indices, weights);
+    const ExpertGrouping grouping = group_by_expert_cuda(indices, weights, counts);
     const int64_t rows = grouping.token.size(0), d = x.size(1), columns = z.size(1);
     at::Tensor x_rows = at::empty({rows, d}, x.options()), e_rows = at::empty_like(x_rows);
     at::Tensor d_z_rows = at::empty({rows, columns}, x.options()),
@@ -88,6 +89,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
             gate_terms.sum(0),
             at::Tensor(),
             at::Tensor(),
+            at::Tensor(),
             at::Tensor()};
   }
 };
@@ -97,9 +99,9 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
 at::Tensor cdsp_layer_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
                            const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                            const std::shared_ptr<ExpertGradients>& gradients, Precision precision) {
-  return CdspLayerCuda::apply(x, routing.weights, routing.indices, u, v, gate, mask,
-                              c10::make_intrusive<GradientSink>(gradients),
-                              static_cast<int64_t>(precision));
+  return CdspLayerCuda::apply(
+      x, routing.weights, routing.indices, u, v, gate, mask, selection_counts(routing),
+      c10::make_intrusive<GradientSink>(gradients), static_cast<int64_t>(precision));
 }
 
 }  // namespace cdsp

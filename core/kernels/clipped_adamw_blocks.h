@@ -5,6 +5,7 @@
 
 #include "kernels/adamw_constants.h"
 #include "kernels/block_grid.h"
+#include "kernels/block_sum.h"
 
 namespace cdsp {
 
@@ -35,7 +36,6 @@ struct SquareSums {
   CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers&) const {
-    constexpr int kGroup = 16;
     if (phase == 0) {
       double sum = 0;
       for (int i = 0; i < kEach; ++i) {
@@ -45,13 +45,9 @@ struct SquareSums {
       }
       shared.sums[thread] = sum;
     } else if (phase == 1) {
-      // The first of each group adds it up in place: nobody else reads or writes that group.
-      if (thread % kGroup != 0) return;
-      for (int i = 1; i < kGroup; ++i) shared.sums[thread] += shared.sums[thread + i];
+      sum_groups(shared.sums, thread);
     } else if (thread == 0) {
-      double sum = 0;
-      for (int i = 0; i < kThreads; i += kGroup) sum += shared.sums[i];
-      squares[block] = sum;
+      squares[block] = sum_of_groups(shared.sums);
     }
   }
 };
@@ -62,8 +58,6 @@ struct UpdateNumbers {
   static constexpr int kThreads = clipped_adamw_block::kThreads;
   struct Shared {
     double sums[kThreads];
-    T factor;
-    int is_spoilt;
   };
   using Registers = Nothing;
 
@@ -88,26 +82,21 @@ struct UpdateNumbers {
       shared.sums[thread] = sum;
       return;
     }
-    if (phase == 1) {
-      if (thread > 0) return;
-      double sum = 0;
-      for (int i = 0; i < kThreads; ++i) sum += shared.sums[i];
-      const T norm = static_cast<T>(std::sqrt(sum));
-      shared.is_spoilt = spoilt[0] != 0 || !is_finite(loss[0] + norm) ? 1 : 0;
-      const T factor =
-          static_cast<T>(clip_norm) / (norm + static_cast<T>(adamw_constant::kClipEpsilon));
-      shared.factor = clip_norm > 0 && factor < T(1) ? factor : T(1);
-      if (block == 0) grad_norm[0] = norm;
-      return;
-    }
+    if (phase == 1) return sum_groups(shared.sums, thread);
+    const T norm = static_cast<T>(std::sqrt(sum_of_groups(shared.sums)));
+    if (block == 0 && thread == 0) grad_norm[0] = norm;
+    const bool is_spoilt = spoilt[0] != 0 || !is_finite(loss[0] + norm);
     const int64_t at = block * kThreads + thread;
-    if (at >= count || shared.is_spoilt != 0) return;
+    if (at >= count || is_spoilt) return;
+    const T excess =
+        static_cast<T>(clip_norm) / (norm + static_cast<T>(adamw_constant::kClipEpsilon));
+    const T factor = clip_norm > 0 && excess < T(1) ? excess : T(1);
     const int32_t parameter = owner[at];
     if (reached[parameter] == 0) return;
     const double t = static_cast<double>(updates[parameter] + 1);
     using namespace adamw_constant;
     const double correction1 = 1.0 - std::pow(kBeta1, t), correction2 = 1.0 - std::pow(kBeta2, t);
-    const T g = gradient[at] * shared.factor;
+    const T g = gradient[at] * factor;
     const T m = first_moment[at] * static_cast<T>(kBeta1) + g * static_cast<T>(1.0 - kBeta1);
     const T v = second_moment[at] * static_cast<T>(kBeta2) + g * g * static_cast<T>(1.0 - kBeta2);
     const T denominator =

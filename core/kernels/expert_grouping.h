@@ -31,8 +31,14 @@ int64_t rows_of_chunk(int64_t pairs, int64_t experts);
 /// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).
 ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weights);
 
-/// The same by the block programs of expert_grouping_blocks.h, on a GPU or emulated.
-ExpertGrouping group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights);
+/// The same by the block programs of expert_grouping_blocks.h, on a GPU or emulated; counts [N] as
+/// count_by_expert_cuda() gives them.
+ExpertGrouping group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights,
+                                    const at::Tensor& counts);
+
+/// selection_counts() by a block program: how many of indices [T, k] name each expert, [N] in the
+/// dtype of weights [T, N].
+at::Tensor count_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights);
 
 /// The outer products of the grouping's rows, summed expert by expert: left [chunks * chunk, a],
 /// right [chunks * chunk, b] -> [N, a, b]. The weights are in one of the two already.

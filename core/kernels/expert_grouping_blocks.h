@@ -3,34 +3,36 @@
 #pragma once
 
 #include "kernels/block_grid.h"
+#include "kernels/block_sum.h"
 
 namespace cdsp {
 
-/// indices [pairs] -> count [experts].
+/// indices [pairs] -> count [experts], as numbers of the network's dtype (exact up to 2^24).
+template <typename T>
 struct CountPairs {
   static constexpr int kThreads = 256;
   struct Shared {
-    int64_t count[kThreads];
+    int count[kThreads];
   };
   using Registers = Nothing;
 
   const int64_t* indices;
-  int64_t* count;
+  T* count;
   int64_t pairs;
   int experts;
 
   int64_t blocks() const { return experts; }
-  CDSP_HOST_DEVICE int phases(int64_t) const { return 2; }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
   CDSP_HOST_DEVICE void run(int phase, int64_t expert, int thread, Shared& shared,
                             Registers&) const {
     if (phase == 0) {
-      int64_t found = 0;
+      int found = 0;
       for (int64_t pair = thread; pair < pairs; pair += kThreads) found += indices[pair] == expert;
       shared.count[thread] = found;
+    } else if (phase == 1) {
+      sum_groups(shared.count, thread);
     } else if (thread == 0) {
-      int64_t sum = 0;
-      for (int i = 0; i < kThreads; ++i) sum += shared.count[i];
-      count[expert] = sum;
+      count[expert] = static_cast<T>(sum_of_groups(shared.count));
     }
   }
 };
@@ -41,19 +43,23 @@ template <typename T>
 struct PlacePairs {
   static constexpr int kThreads = 256;
   struct Shared {
-    int64_t count[kThreads];  // of a thread's stretch, then of all before it
+    int before[kThreads];             // in a thread's stretch, then in those before it in its group
+    int group[kThreads / kSumGroup];  // in the stretches of a group
     int64_t first_row, last_row, rows_of_expert;
   };
   using Registers = Nothing;
 
-  const int64_t *indices, *count;
-  const T* weights;
+  const int64_t* indices;
+  const T *count, *weights;
   int64_t* token;
   T *weight, *ownership;
   int64_t tokens, chunk, chunks;
   int experts, k;
 
   int64_t blocks() const { return experts; }
+  CDSP_HOST_DEVICE int64_t count_of(int64_t expert) const {
+    return static_cast<int64_t>(count[expert]);
+  }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
   CDSP_HOST_DEVICE void run(int phase, int64_t expert, int thread, Shared& shared,
                             Registers&) const {
@@ -61,36 +67,40 @@ struct PlacePairs {
     const int64_t begin = thread * stretch < pairs ? thread * stretch : pairs;
     const int64_t end = begin + stretch < pairs ? begin + stretch : pairs;
     if (phase == 0) {
-      int64_t found = 0;
+      int found = 0;
       for (int64_t pair = begin; pair < end; ++pair) found += indices[pair] == expert;
-      shared.count[thread] = found;
+      shared.before[thread] = found;
       return;
     }
     if (phase == 1) {
-      if (thread > 0) return;
-      int64_t before = 0;
-      for (int i = 0; i < kThreads; ++i) {
-        const int64_t found = shared.count[i];
-        shared.count[i] = before;
-        before += found;
+      if (thread % kSumGroup == 0) {
+        int sum = 0;
+        for (int i = thread; i < thread + kSumGroup; ++i) {
+          const int found = shared.before[i];
+          shared.before[i] = sum;
+          sum += found;
+        }
+        shared.group[thread / kSumGroup] = sum;
       }
+      if (thread != kThreads - 1) return;
       int64_t first_chunk = 0;
-      for (int64_t e = 0; e < expert; ++e) first_chunk += (count[e] + chunk - 1) / chunk;
-      const int64_t own_chunks = (count[expert] + chunk - 1) / chunk;
+      for (int64_t e = 0; e < expert; ++e) first_chunk += (count_of(e) + chunk - 1) / chunk;
+      const int64_t own_chunks = (count_of(expert) + chunk - 1) / chunk;
       shared.first_row = first_chunk * chunk;
       shared.rows_of_expert = own_chunks * chunk;
       // The chunks that nobody needs come last; they are the last expert's to clear.
       shared.last_row = expert == experts - 1 ? chunks * chunk : (first_chunk + own_chunks) * chunk;
       return;
     }
-    int64_t row = shared.first_row + shared.count[thread];
+    int64_t row = shared.first_row + shared.before[thread];
+    for (int group = 0; group < thread / kSumGroup; ++group) row += shared.group[group];
     for (int64_t pair = begin; pair < end; ++pair) {
       if (indices[pair] != expert) continue;
       token[row] = pair / k;
       weight[row] = weights[pair / k * experts + expert];
       ++row;
     }
-    for (int64_t padding = shared.first_row + count[expert] + thread; padding < shared.last_row;
+    for (int64_t padding = shared.first_row + count_of(expert) + thread; padding < shared.last_row;
          padding += kThreads) {
       token[padding] = 0;
       weight[padding] = 0;

@@ -6,8 +6,22 @@
 
 namespace cdsp {
 
-ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights_in) {
-  const at::Tensor indices = indices_in.contiguous(), weights = weights_in.contiguous();
+at::Tensor count_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights) {
+  const at::Tensor indices = indices_in.contiguous();
+  const int64_t experts = weights.size(1);
+  at::Tensor counts = at::empty({experts}, weights.options().requires_grad(false));
+  AT_DISPATCH_FLOATING_TYPES(counts.scalar_type(), "count_by_expert", [&] {
+    run_grid(CountPairs<scalar_t>{indices.data_ptr<int64_t>(), counts.data_ptr<scalar_t>(),
+                                  indices.numel(), static_cast<int>(experts)},
+             indices.get_device());
+  });
+  return counts;
+}
+
+ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights_in,
+                                    const at::Tensor& counts_in) {
+  const at::Tensor indices = indices_in.contiguous(), weights = weights_in.contiguous(),
+                   counts = counts_in.contiguous();
   const int64_t tokens = indices.size(0), k = indices.size(1), experts = weights.size(1);
   ExpertGrouping grouping;
   grouping.chunk = rows_of_chunk(tokens * k, experts);
@@ -15,18 +29,13 @@ ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tens
   grouping.token = at::empty({rows}, indices.options());
   grouping.weight = at::empty({rows, 1}, weights.options());
   grouping.ownership = at::empty({experts, chunks}, weights.options());
-  at::Tensor count = at::empty({experts}, indices.options());
-  const int64_t device = indices.get_device();
-  run_grid(CountPairs{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(), tokens * k,
-                      static_cast<int>(experts)},
-           device);
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "group_by_expert", [&] {
-    run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), count.data_ptr<int64_t>(),
+    run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), counts.data_ptr<scalar_t>(),
                                   weights.data_ptr<scalar_t>(), grouping.token.data_ptr<int64_t>(),
                                   grouping.weight.data_ptr<scalar_t>(),
                                   grouping.ownership.data_ptr<scalar_t>(), tokens, grouping.chunk,
                                   chunks, static_cast<int>(experts), static_cast<int>(k)},
-             device);
+             indices.get_device());
   });
   return grouping;
 }

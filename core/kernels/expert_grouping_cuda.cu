@@ -3,7 +3,8 @@
 
 namespace cdsp {
 
-template void launch_grid(const CountPairs&);
+template void launch_grid(const CountPairs<float>&);
+template void launch_grid(const CountPairs<double>&);
 template void launch_grid(const PlacePairs<float>&);
 template void launch_grid(const PlacePairs<double>&);
 

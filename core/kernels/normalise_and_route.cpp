@@ -12,8 +12,11 @@ at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm) {
   return at::layer_norm(x, shape, {}, {}, kLayerNormEpsilon);
 }
 
+namespace {
+
+/// The routing of the tokens of x [batch, positions, d].
 Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
-                     const at::Tensor& task_one_hot, const RouterRequest& request, Engine engine) {
+                     const at::Tensor& task_one_hot, const RouterRequest& request) {
   const int64_t batch = x.size(0), positions = x.size(1), d = x.size(2);
   const int64_t experts = weights.weight.size(0), width = weights.weight.size(1) - d;
   const at::Tensor tokens = normalise_router_input(x, request.norm).reshape({batch * positions, d});
@@ -25,8 +28,10 @@ Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
     logits = (logits.view({batch, positions, experts}) + task_logits.unsqueeze(1))
                  .view({batch * positions, experts});
   }
-  return route_top_k(logits, request.top_k, request.with_probabilities, engine);
+  return route_top_k(logits, request.top_k, request.with_probabilities);
 }
+
+}  // namespace
 
 RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
                                  const RouterWeights& weights, const at::Tensor& task_one_hot,
@@ -34,8 +39,11 @@ RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
   if (engine == Engine::kFused && h.device().is_cpu()) {
     return normalise_and_route_cpu(h, norm, weights, task_one_hot, request);
   }
-  const at::Tensor x = rms_norm(h, norm, engine);
-  return {h, x.reshape({-1, h.size(2)}), route_tokens(x, weights, task_one_hot, request, engine)};
+  if (uses_block_programs(engine, h.device())) {
+    return normalise_and_route_cuda(h, norm, weights, task_one_hot, request);
+  }
+  const at::Tensor x = rms_norm(h, norm);
+  return {h, x.reshape({-1, h.size(2)}), route_tokens(x, weights, task_one_hot, request)};
 }
 
 }  // namespace cdsp

@@ -40,14 +40,9 @@ struct RoutedTokens {
 /// jointly.
 at::Tensor normalise_router_input(const at::Tensor& x, RouterNorm norm);
 
-/// x [batch, positions, d]; task_one_hot [batch, tasks] in x's dtype, a row of zeros where the task
-/// is withheld, or undefined where no image has a task (the embedding is then not reached by the
-/// loss). Returns the routing of the batch * positions tokens.
-Routing route_tokens(const at::Tensor& x, const RouterWeights& weights,
-                     const at::Tensor& task_one_hot, const RouterRequest& request,
-                     Engine engine = Engine::kReference);
-
-/// h [batch, positions, d], norm [d]. Differentiable in h, norm and the weights.
+/// h [batch, positions, d], norm [d]; task_one_hot [batch, tasks] in h's dtype, a row of zeros
+/// where the task is withheld, or undefined where no image has a task (the embedding is then not
+/// reached by the loss). Differentiable in h, norm and the weights.
 RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
                                  const RouterWeights& weights, const at::Tensor& task_one_hot,
                                  const RouterRequest& request, Engine engine = Engine::kReference);
@@ -57,6 +52,11 @@ RoutedTokens normalise_and_route(const at::Tensor& h, const at::Tensor& norm,
 RoutedTokens normalise_and_route_cpu(const at::Tensor& h, const at::Tensor& norm,
                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
                                      const RouterRequest& request);
+
+/// The block programs of normalise_and_route_blocks.h, on a GPU or emulated. Differentiable.
+RoutedTokens normalise_and_route_cuda(const at::Tensor& h, const at::Tensor& norm,
+                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
+                                      const RouterRequest& request);
 
 /// What arrives from above, contiguous; undefined where nothing does.
 struct RoutedGradients {

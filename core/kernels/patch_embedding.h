@@ -15,6 +15,9 @@ namespace cdsp {
 /// Bytes [batch, rows, cols] -> patches [batch, positions, patch_size^2] in [-1, 1].
 at::Tensor patches_of(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype);
 
+/// The same by the block program of patch_embedding_blocks.h, on a GPU or emulated.
+at::Tensor patches_cuda(const at::Tensor& images, int64_t patch_size, at::ScalarType dtype);
+
 /// images uint8 [batch, rows, cols], weight [d, patch_size^2], bias [d] -> [batch, positions, d].
 /// Differentiable in weight and bias.
 at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,

@@ -16,7 +16,14 @@ inline constexpr double kRmsNormEpsilon = 1e-6;
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight,
                     Engine engine = Engine::kReference);
 
+/// A residual stream and its norm. As one operation, so that what flows back into the stream from
+/// both meets in one kernel.
+struct NormedStream {
+  at::Tensor normed, residual;
+};
+NormedStream norm_beside_residual(const at::Tensor& x, const at::Tensor& weight, Engine engine);
+
 /// The block programs of rms_norm_blocks.h, on a GPU or emulated.
-at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight);
+NormedStream norm_beside_residual_cuda(const at::Tensor& x, const at::Tensor& weight);
 
 }  // namespace cdsp

@@ -64,7 +64,8 @@ struct RmsNormForward {
   }
 };
 
-/// Also upstream, d_x [rows, d]; d_weight_parts [blocks, d], to be summed over blocks.
+/// Also upstream, d_x [rows, d]; beside [rows, d], which d_x begins with, or null; d_weight_parts
+/// [blocks, d], to be summed over blocks.
 template <typename T>
 struct RmsNormBackward {
   static constexpr int kThreads = rms_norm_block::kThreads;
@@ -74,7 +75,7 @@ struct RmsNormBackward {
   };
   using Registers = Nothing;
 
-  const T *x, *weight, *inverse_rms, *upstream;
+  const T *x, *weight, *inverse_rms, *upstream, *beside;
   T *d_x, *d_weight_parts;
   int64_t rows;
   int d;
@@ -103,7 +104,8 @@ struct RmsNormBackward {
       } else {
         const T r = inverse_rms[first + row];
         for (int c = lane; c < d; c += kLanes) {
-          d_x[at + c] = r * upstream[at + c] * weight[c] - x[at + c] * shared.pull[row];
+          const T own = r * upstream[at + c] * weight[c] - x[at + c] * shared.pull[row];
+          d_x[at + c] = beside != nullptr ? beside[at + c] + own : own;
         }
       }
     }

@@ -13,8 +13,8 @@ using torch::autograd::variable_list;
 
 class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            const at::Tensor& weight_in) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& input,
+                               const at::Tensor& weight_in) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const at::Tensor x = input.contiguous(), weight = weight_in.contiguous();
     const int64_t d = x.size(-1), rows = x.numel() / d;
@@ -27,14 +27,17 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
           x.get_device());
     });
     context->save_for_backward({x, weight, inverse_rms});
-    return y;
+    context->set_materialize_grads(false);  // zeros would be a launch, and one more to add them
+    return {y, input};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse_rms = saved[2];
+    if (!upstream[0].defined()) return {upstream[1], at::Tensor()};
     const at::Tensor up = upstream[0].contiguous();
+    const at::Tensor beside = upstream[1].defined() ? upstream[1].contiguous() : at::Tensor();
     const int64_t d = x.size(-1), rows = x.numel() / d;
     at::Tensor d_x = at::empty_like(x), parts;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rms_norm_backward", [&] {
@@ -42,6 +45,7 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
                                         weight.data_ptr<scalar_t>(),
                                         inverse_rms.data_ptr<scalar_t>(),
                                         up.data_ptr<scalar_t>(),
+                                        beside.defined() ? beside.data_ptr<scalar_t>() : nullptr,
                                         d_x.data_ptr<scalar_t>(),
                                         nullptr,
                                         rows,
@@ -56,8 +60,9 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
 
 }  // namespace
 
-at::Tensor rms_norm_cuda(const at::Tensor& x, const at::Tensor& weight) {
-  return RmsNormCuda::apply(x, weight);
+NormedStream norm_beside_residual_cuda(const at::Tensor& x, const at::Tensor& weight) {
+  const variable_list outputs = RmsNormCuda::apply(x, weight);
+  return {outputs[0], outputs[1]};
 }
 
 }  // namespace cdsp

@@ -3,23 +3,14 @@
 #include <ATen/ATen.h>
 
 namespace cdsp {
-namespace {
 
-Routing route_top_k_reference(const at::Tensor& logits, int64_t k) {
+Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities) {
   Routing routing;
   // A stable sort, not topk: topk breaks ties by whatever the device does first.
   routing.indices = std::get<1>(at::sort(logits.detach(), /*stable=*/true, -1, /*descending=*/true))
                         .narrow(-1, 0, k);
   const at::Tensor chosen = at::softmax(logits.gather(-1, routing.indices), -1);
   routing.weights = at::zeros_like(logits).scatter(-1, routing.indices, chosen);
-  return routing;
-}
-
-}  // namespace
-
-Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities, Engine engine) {
-  Routing routing = uses_block_programs(engine, logits.device()) ? route_top_k_cuda(logits, k)
-                                                                 : route_top_k_reference(logits, k);
   if (with_probabilities) routing.probabilities = at::softmax(logits, -1);
   return routing;
 }

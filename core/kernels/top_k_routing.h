@@ -3,8 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "kernels/engine.h"
-
 namespace cdsp {
 
 /// Which experts a batch of tokens goes to.
@@ -16,12 +14,8 @@ struct Routing {
 };
 
 /// logits [tokens, N] -> Routing. `with_probabilities` also computes the softmax over all experts.
-/// The host's fused engine has it inside normalise_and_route_cpu.
-Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities,
-                    Engine engine = Engine::kReference);
-
-/// The same by the block programs of top_k_routing_blocks.h, on a GPU or emulated.
-Routing route_top_k_cuda(const at::Tensor& logits, int64_t k);
+/// Plain LibTorch; the fused engine has it inside normalise_and_route_cpu and _cuda.
+Routing route_top_k(const at::Tensor& logits, int64_t k, bool with_probabilities);
 
 /// How many tokens selected each expert, [N], in the dtype of routing.weights.
 at::Tensor selection_counts(const Routing& routing);

@@ -1,12 +1,13 @@
-// Top-k routing as block programs, a thread a token. Over the k chosen experts j, upstream e =
-// dL/dw:
+// Top-k routing of one token (top_k_routing.h), for block programs. Over the k chosen experts j,
+// upstream e = dL/dw:
 //
 //   w_j = exp(l_j - l_max) / sum_j exp(l_j - l_max)        dl_j = w_j (e_j - sum_j w_j e_j)
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
-#include "kernels/block_grid.h"
+#include "base/host_device.h"
 
 namespace cdsp {
 
@@ -20,79 +21,58 @@ CDSP_HOST_DEVICE bool routed_before(T a, int i, T b, int j) {
   return a > b;
 }
 
-/// logits, weights [tokens, experts]; indices [tokens, k].
+/// logits [experts] -> indices [k], weights [experts].
 template <typename T>
-struct TopKForward {
-  static constexpr int kThreads = 128;
-  using Shared = Nothing;
-  using Registers = Nothing;
-
-  const T* logits;
-  int64_t* indices;
-  T* weights;
-  int64_t tokens;
-  int experts, k;
-
-  int64_t blocks() const { return (tokens + kThreads - 1) / kThreads; }
-  CDSP_HOST_DEVICE int phases(int64_t) const { return 1; }
-  CDSP_HOST_DEVICE void run(int, int64_t block, int thread, Shared&, Registers&) const {
-    const int64_t token = block * kThreads + thread;
-    if (token >= tokens) return;
-    const T* row = logits + token * experts;
-    T* to = weights + token * experts;
-    for (int expert = 0; expert < experts; ++expert) to[expert] = 0;
-    // The next in the order after the one before: no list of those already taken is needed.
-    int last = -1, first = 0;
-    T sum = 0;
-    for (int slot = 0; slot < k; ++slot) {
-      int best = -1;
-      for (int expert = 0; expert < experts; ++expert) {
-        const bool is_left = last < 0 || routed_before(row[last], last, row[expert], expert);
-        if (is_left && (best < 0 || routed_before(row[expert], expert, row[best], best))) {
-          best = expert;
-        }
+CDSP_HOST_DEVICE void choose_top_k(const T* logits, int experts, int k, int64_t* indices,
+                                   T* weights) {
+  for (int expert = 0; expert < experts; ++expert) weights[expert] = 0;
+  // The next in the order after the one before: no list of those already taken is needed.
+  int last = -1, first = 0;
+  T sum = 0;
+  for (int slot = 0; slot < k; ++slot) {
+    int best = -1;
+    for (int expert = 0; expert < experts; ++expert) {
+      const bool is_left = last < 0 || routed_before(logits[last], last, logits[expert], expert);
+      if (is_left && (best < 0 || routed_before(logits[expert], expert, logits[best], best))) {
+        best = expert;
       }
-      if (slot == 0) first = best;
-      indices[token * k + slot] = best;
-      const T part = std::exp(row[best] - row[first]);
-      to[best] = part;
-      sum += part;
-      last = best;
     }
-    for (int slot = 0; slot < k; ++slot) to[indices[token * k + slot]] /= sum;
+    if (slot == 0) first = best;
+    indices[slot] = best;
+    const T part = std::exp(logits[best] - logits[first]);
+    weights[best] = part;
+    sum += part;
+    last = best;
   }
-};
+  for (int slot = 0; slot < k; ++slot) weights[indices[slot]] /= sum;
+}
 
-/// indices [tokens, k]; weights, upstream, d_logits [tokens, experts].
+/// upstream [experts] in the weights -> d_logits [experts].
 template <typename T>
-struct TopKBackward {
-  static constexpr int kThreads = 128;
-  using Shared = Nothing;
-  using Registers = Nothing;
-
-  const int64_t* indices;
-  const T *weights, *upstream;
-  T* d_logits;
-  int64_t tokens;
-  int experts, k;
-
-  int64_t blocks() const { return (tokens + kThreads - 1) / kThreads; }
-  CDSP_HOST_DEVICE int phases(int64_t) const { return 1; }
-  CDSP_HOST_DEVICE void run(int, int64_t block, int thread, Shared&, Registers&) const {
-    const int64_t token = block * kThreads + thread;
-    if (token >= tokens) return;
-    const int64_t row = token * experts;
-    T expected = 0;
-    for (int slot = 0; slot < k; ++slot) {
-      const int64_t at = row + indices[token * k + slot];
-      expected += weights[at] * upstream[at];
-    }
-    for (int expert = 0; expert < experts; ++expert) d_logits[row + expert] = 0;
-    for (int slot = 0; slot < k; ++slot) {
-      const int64_t at = row + indices[token * k + slot];
-      d_logits[at] = weights[at] * (upstream[at] - expected);
-    }
+CDSP_HOST_DEVICE void top_k_slopes(const int64_t* indices, const T* weights, const T* upstream,
+                                   int experts, int k, T* d_logits) {
+  T expected = 0;
+  for (int slot = 0; slot < k; ++slot) expected += weights[indices[slot]] * upstream[indices[slot]];
+  for (int expert = 0; expert < experts; ++expert) d_logits[expert] = 0;
+  for (int slot = 0; slot < k; ++slot) {
+    const int64_t at = indices[slot];
+    d_logits[at] = weights[at] * (upstream[at] - expected);
   }
-};
+}
+
+/// The softmax over all experts, in the order and roundings of LibTorch's definition.
+template <typename T>
+CDSP_HOST_DEVICE void softmax_of(const T* logits, int experts, T* probabilities) {
+  T largest = logits[0];
+  for (int expert = 1; expert < experts; ++expert) {
+    if (logits[expert] > largest || logits[expert] != logits[expert]) largest = logits[expert];
+  }
+  T sum = 0;
+  for (int expert = 0; expert < experts; ++expert) {
+    probabilities[expert] = std::exp(logits[expert] - largest);
+    sum += probabilities[expert];
+  }
+  for (int expert = 0; expert < experts; ++expert) probabilities[expert] /= sum;
+}
 
 }  // namespace cdsp

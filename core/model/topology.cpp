@@ -9,8 +9,6 @@
 namespace cdsp {
 namespace {
 
-constexpr double kPruned = 0.1;  // links weaker than this count as pruned (Eq. 18)
-
 /// values [N, N] -> [N, d_base]: column c of row i is values[i, owner of c], `unowned` past the
 /// last block.
 at::Tensor columns_by_owner(const at::Tensor& values, int64_t d_base, double unowned) {
@@ -30,6 +28,7 @@ at::Tensor control_force(const at::Tensor& alpha, int64_t d_base) {
 Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank, Engine engine) {
   if (engine == Engine::kFused && alpha.device().is_cpu())
     return select_topology_cpu(alpha, d_base, rank);
+  if (uses_block_programs(engine, alpha.device())) return select_topology_cuda(alpha, d_base, rank);
   const int64_t experts = alpha.size(0), width = d_base / experts;
   // Ranked by A, of which sigma(A) is an increasing function: sigma in floating point can tie what
   // A tells apart (saturation), and can tell apart what is equal (vectorised body and scalar tail
@@ -52,7 +51,7 @@ Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank, 
 
 at::Tensor alpha_sparsity(const at::Tensor& alpha) {
   const at::Tensor logits = alpha.detach().to(at::kDouble);
-  return at::sigmoid(logits).lt(kPruned).to(at::kDouble).mean();
+  return at::sigmoid(logits).lt(kPrunedStrength).to(at::kDouble).mean();
 }
 
 at::Tensor structural_entropy(const at::Tensor& alpha) {
@@ -73,7 +72,7 @@ TopologyNumbers topology_numbers_cpu(const at::Tensor& alpha_in) {
       const double far_side = std::exp(-a);  // sigma(-a) = far_side / (1 + far_side)
       const double weak = far_side / (1.0 + far_side);
       const double strength = logit[i] < 0 ? weak : 1.0 - weak;
-      if (strength < kPruned) numbers.sparsity += 1.0;
+      if (strength < kPrunedStrength) numbers.sparsity += 1.0;
       numbers.entropy += std::log1p(far_side) + a * weak;
     }
   });

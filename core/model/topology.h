@@ -25,6 +25,9 @@ at::Tensor control_force(const at::Tensor& alpha, int64_t d_base);
 Topology select_topology(const at::Tensor& alpha, int64_t d_base, int64_t rank,
                          Engine engine = Engine::kReference);
 
+/// The block program of topology_blocks.h, on a GPU or emulated. Differentiable.
+Topology select_topology_cuda(const at::Tensor& alpha, int64_t d_base, int64_t rank);
+
 /// Engine::kFused on the host. Differentiable.
 Topology select_topology_cpu(const at::Tensor& alpha, int64_t d_base, int64_t rank);
 
@@ -34,6 +37,9 @@ struct SelectedTopology {
   at::Tensor slope;  // [N, N]: ds_i / dA_ij
 };
 SelectedTopology select_topology_and_slope(const at::Tensor& alpha, int64_t d_base, int64_t rank);
+
+/// Links weaker than this count as pruned (Eq. 18).
+inline constexpr double kPrunedStrength = 0.1;
 
 /// Share of entries with sigma(A) < 0.1 (Eq. 18), a 0-dimensional float64 tensor.
 at::Tensor alpha_sparsity(const at::Tensor& alpha);
@@ -48,5 +54,11 @@ struct TopologyNumbers {
   double sparsity, entropy;
 };
 TopologyNumbers topology_numbers_cpu(const at::Tensor& alpha);
+
+/// Both over all layers by a block program, on a GPU or emulated: float64 [2], the mean over layers
+/// of the sparsity and the sum of the entropy. The `links` logits of layer l begin at place
+/// offsets[l] (int64 [layers], on the same device) of the flat `parameters`.
+at::Tensor topology_numbers_cuda(const at::Tensor& parameters, const at::Tensor& offsets,
+                                 int64_t links);
 
 }  // namespace cdsp

@@ -12,18 +12,9 @@
 
 #include "config/config.h"
 #include "train/device_split.h"
+#include "train/step_counters.h"
 
 namespace cdsp {
-
-/// Places in the counters of a step, int64 [kCounters] on the device.
-namespace step_counter {
-enum : int64_t {
-  kStep,    // number of the step at hand, from 1: names its dropout stream
-  kBegin,   // its first place in the epoch's order
-  kLogRow,  // its row in the log of metrics
-  kCounters
-};
-}  // namespace step_counter
 
 struct DeviceBatch {
   Batch batch;

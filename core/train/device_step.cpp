@@ -3,13 +3,17 @@
 #include <algorithm>
 
 #include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
 #include <spdlog/spdlog.h>
 
 #include "base/error.h"
 #include "conflict/lagged_signal.h"
+#include "kernels/optional_input.h"
+#include "model/topology.h"
+#include "train/log_step_blocks.h"
 #include "train/loss_and_gradient.h"
-#include "train/metric_vector.h"
 #include "train/metrics.h"
+#include "train/reached_blocks.h"
 
 namespace cdsp {
 namespace {
@@ -61,6 +65,10 @@ DeviceStep::DeviceStep(const Config& config, const DeviceSplit& split, const Net
   adamw_.decay = at::tensor(decay, at::kDouble).to(device);
   adamw_.spoilt = at::zeros({1}, at::TensorOptions().dtype(at::kInt).device(device));
   reached_untold_ = at::tensor(reached_untold, at::kLong).to(at::kByte).to(device);
+  std::vector<int64_t> alpha_offsets;
+  for (const at::Tensor& alpha : network.alphas())
+    alpha_offsets.push_back(alpha.storage_offset() - adamw_.value.storage_offset());
+  alpha_offsets_ = at::tensor(alpha_offsets, at::kLong).to(device);
 
   for (const at::Tensor& lagged : state_.lagged) {
     games_.emplace_back(config.conflict.gradient);
@@ -117,21 +125,35 @@ void DeviceStep::enqueue(int64_t count) {
       loss_and_gradient(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
 
   // Before the update: the measures are of the parameters that this step's loss saw.
-  const at::Tensor grad_norm = at::zeros({1}, gradient.flat.options());
-  const StepVector metrics = metric_vector(terms, grad_norm, forward, made.batch, num_tasks);
+  const at::Tensor topology = topology_numbers();
+  const at::Tensor grad_norm = at::empty({1}, gradient.flat.options());
   clipped_adamw_step(adamw_, gradient.flat, reached_now(gradient.reached, made.told),
                      terms.total.detach(), config_.optimizer.clip_norm, grad_norm);
-  metrics.whole.narrow(0, metric_slot::kGradNorm, 1).copy_(grad_norm);
-  log_.index_copy_(0, counters_.narrow(0, step_counter::kLogRow, 1), metrics.whole.unsqueeze(0));
-  state_.epoch_sums += metrics.task_sums;
-
   for (size_t layer = 0; layer < games_.size(); ++layer) {
     const ConflictSite& site = forward.sites[layer];
     write_lagged_signal(*site.gradients, site.mask, site.active, config_.conflict.gradient,
                         state_.lagged[layer]);
   }
-  counters_.add_(1);
-  counters_.narrow(0, step_counter::kBegin, 1).add_(count - 1);
+
+  const at::Tensor logits = forward.logits.detach().contiguous(),
+                   losses = terms.sample_losses.contiguous();
+  AT_DISPATCH_FLOATING_TYPES(logits.scalar_type(), "log_step", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    run_grid(LogStep<scalar_t>{pointer(terms.total), pointer(terms.task), pointer(terms.conflict),
+                               pointer(terms.reg), pointer(terms.balance), pointer(grad_norm),
+                               pointer_or_null<double>(topology), pointer(logits), pointer(losses),
+                               made.batch.labels.data_ptr<int64_t>(),
+                               made.batch.tasks.data_ptr<int64_t>(), log_.data_ptr<double>(),
+                               state_.epoch_sums.data_ptr<double>(), counters_.data_ptr<int64_t>(),
+                               count, num_tasks, static_cast<int>(logits.size(1))},
+             logits.get_device());
+  });
+}
+
+at::Tensor DeviceStep::topology_numbers() const {
+  if (alpha_offsets_.numel() == 0) return {};
+  const int64_t experts = config_.moe.num_experts;
+  return topology_numbers_cuda(adamw_.value, alpha_offsets_, experts * experts);
 }
 
 at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::Tensor& told) {
@@ -143,7 +165,12 @@ at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::T
   }
   // With the task withheld from the whole batch no loss reaches the embeddings, which then must not
   // move.
-  return reached_ * at::maximum(reached_untold_, told.amax());
+  at::Tensor now = at::empty_like(reached_);
+  run_grid(ReachedParameters{reached_.data_ptr<uint8_t>(), reached_untold_.data_ptr<uint8_t>(),
+                             told.data_ptr<uint8_t>(), now.data_ptr<uint8_t>(), told.numel(),
+                             static_cast<int>(reached_.numel())},
+           reached_.get_device());
+  return now;
 }
 
 at::Tensor DeviceStep::take_log() {

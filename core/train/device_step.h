@@ -62,6 +62,9 @@ class DeviceStep {
   /// Whether a capture has failed: what one batch size could not, another one cannot either.
   bool has_failed() const;
   void enqueue(int64_t count);
+  /// Sparsity and entropy of the topologies as they are, float64 [2]; undefined where there is
+  /// none.
+  at::Tensor topology_numbers() const;
   /// uint8 [P]: which parameters a loss reaches in this step.
   at::Tensor reached_now(const std::vector<bool>& reached, const at::Tensor& told);
 
@@ -73,6 +76,7 @@ class DeviceStep {
   std::vector<LaggedGame> games_;  // their signals are state_.lagged
   at::Tensor reached_untold_;      // uint8 [P]: 0 for those that a loss reaches through a task only
   at::Tensor reached_;             // uint8 [P]: which parameters a loss can reach
+  at::Tensor alpha_offsets_;       // int64 [CDSP layers]: where their logits begin in flat()
   std::vector<bool> reached_on_host_;
   at::Tensor order_;               // int64 [epoch size]
   at::Tensor counters_;            // step_counter

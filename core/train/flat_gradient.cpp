@@ -6,7 +6,12 @@
 namespace cdsp {
 
 FlatGradient differentiate(const ParameterSet& parameters, const at::Tensor& loss) {
-  const auto gradients = torch::autograd::grad({loss}, parameters.values(), /*grad_outputs=*/{},
+  return differentiate(parameters, {loss}, {});
+}
+
+FlatGradient differentiate(const ParameterSet& parameters, const std::vector<at::Tensor>& outputs,
+                           const std::vector<at::Tensor>& output_gradients) {
+  const auto gradients = torch::autograd::grad(outputs, parameters.values(), output_gradients,
                                                /*retain_graph=*/false, /*create_graph=*/false,
                                                /*allow_unused=*/true);
   FlatGradient result;

@@ -16,4 +16,10 @@ struct FlatGradient {
 
 FlatGradient differentiate(const ParameterSet& parameters, const at::Tensor& loss);
 
+/// The same where the loss is differentiated in some outputs of the network already: outputs, each
+/// with the loss's gradient in it. What the loss does not depend on through any of them is not
+/// reached.
+FlatGradient differentiate(const ParameterSet& parameters, const std::vector<at::Tensor>& outputs,
+                           const std::vector<at::Tensor>& gradients);
+
 }  // namespace cdsp

@@ -7,6 +7,7 @@
 
 #include "model/network_pass.h"
 #include "train/objective_cpu.h"
+#include "train/objective_cuda.h"
 
 namespace cdsp {
 namespace {
@@ -34,6 +35,26 @@ LossAndGradient by_pass(const Config& config, const Network& network, const Batc
   return {std::move(forward), std::move(objective.terms), std::move(gradient)};
 }
 
+LossAndGradient by_block_programs(const Config& config, const Network& network, const Batch& batch,
+                                  const at::Tensor& tasks, const std::vector<LaggedGame>& games,
+                                  const std::vector<at::Tensor>& epoch_conflict) {
+  ForwardResult forward =
+      network.forward(batch.images, tasks, forward_request(config, games.size()));
+  ObjectiveAndGradient objective =
+      objective_and_gradient_cuda(config, forward, batch.labels, games, epoch_conflict);
+  std::vector<at::Tensor> outputs = {forward.logits}, gradients = {objective.gradient.logits};
+  for (size_t layer = 0; layer < objective.gradient.alpha.size(); ++layer) {
+    outputs.push_back(forward.sites[layer].alpha);
+    gradients.push_back(objective.gradient.alpha[layer]);
+  }
+  for (size_t layer = 0; layer < objective.gradient.probabilities.size(); ++layer) {
+    outputs.push_back(forward.routing[layer].probabilities);
+    gradients.push_back(objective.gradient.probabilities[layer].expand_as(outputs.back()));
+  }
+  FlatGradient gradient = differentiate(network.parameters(), outputs, gradients);
+  return {std::move(forward), std::move(objective.terms), std::move(gradient)};
+}
+
 }  // namespace
 
 LossAndGradient loss_and_gradient(const Config& config, const Network& network, const Batch& batch,
@@ -41,6 +62,8 @@ LossAndGradient loss_and_gradient(const Config& config, const Network& network, 
                                   const std::vector<at::Tensor>& epoch_conflict) {
   if (NetworkPass::serves(network))
     return by_pass(config, network, batch, tasks, games, epoch_conflict);
+  if (uses_block_programs(network.engine(), network.device()))
+    return by_block_programs(config, network, batch, tasks, games, epoch_conflict);
   auto [forward, terms] = forward_and_loss(config, network, batch, tasks, games, epoch_conflict);
   FlatGradient gradient = differentiate(network.parameters(), terms.total);
   return {std::move(forward), std::move(terms), std::move(gradient)};

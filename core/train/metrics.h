@@ -3,24 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "train/metric_slots.h"
 #include "train/step_metrics.h"
 
 namespace cdsp {
-
-/// Where each number stands in the vector of one step, float64 [kScalars + 3 * tasks].
-namespace metric_slot {
-enum : int64_t {
-  kLossTotal,
-  kLossTask,
-  kLossConflict,
-  kLossReg,
-  kLossBalance,
-  kGradNorm,
-  kAlphaSparsity,
-  kStructuralEntropy,
-  kScalars
-};
-}  // namespace metric_slot
 
 /// Per-task sums of a batch, float64 [3 * tasks]: counts, correct answers, summed losses.
 at::Tensor per_task_sums(const at::Tensor& logits, const at::Tensor& labels,

@@ -8,14 +8,17 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/block_sum.h"
 #include "kernels/causal_attention.h"
 #include "kernels/cdsp_layer.h"
 #include "kernels/clipped_adamw.h"
 #include "kernels/expert_grouping.h"
+#include "kernels/normalise_and_route.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
 #include "kernels/standard_experts.h"
+#include "model/topology.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -97,6 +100,21 @@ TEST_CASE("the emulation tells a program without its barrier from a right one") 
   CHECK(relative_error(sums(false), numbers.sum(1)) < 1e-14);
 }
 
+TEST_CASE(
+    "a block's numbers are added up in groups, then over the groups, in the order of threads") {
+  Draw draw(3);
+  double values[48];
+  for (double& value : values) value = draw.normal({1}).item<double>();
+  double expected = 0.0;
+  for (int group = 0; group < 48; group += kSumGroup) {
+    double sum = values[group];
+    for (int i = 1; i < kSumGroup; ++i) sum += values[group + i];
+    expected += sum;
+  }
+  for (int thread = 47; thread >= 0; --thread) sum_groups(values, thread);
+  CHECK(sum_of_groups(values) == expected);
+}
+
 TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
   const at::ScalarType dtype = GENERATE(at::kFloat, at::kDouble);
   Draw draw(2);
@@ -122,7 +140,35 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
       return {y.detach(), gradients_of((y * e).sum(), {a})[0]};
     });
   }
-  SECTION("the router and the CDSP layer") {
+  SECTION("norm and router") {
+    const at::Tensor h = draw.normal({3, 11, 7}).to(dtype), norm = draw.normal({7}).to(dtype),
+                     weight = draw.normal({5, 10}).to(dtype), bias = draw.normal({5}).to(dtype),
+                     embedding = draw.normal({2, 3}).to(dtype), e = draw.normal({33, 5}).to(dtype),
+                     told = at::eye(3, dtype).narrow(1, 0, 2).contiguous();
+    const RouterNorm kind = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);
+    check_order_does_not_matter([&]() -> Tensors {
+      const Tensors in = {input(h), input(norm), input(weight), input(bias), input(embedding)};
+      const RoutedTokens tokens = normalise_and_route(in[0], in[1], {in[2], in[3], in[4]}, told,
+                                                      {2, kind, true}, Engine::kEmulated);
+      const Routing& routing = tokens.routing;
+      Tensors answers =
+          gradients_of(((routing.weights + routing.probabilities) * e).sum() + tokens.x.sum(), in);
+      answers.insert(answers.end(), {tokens.x.detach(), routing.indices, routing.weights.detach(),
+                                     routing.probabilities.detach(), routing.counts});
+      return answers;
+    });
+  }
+  SECTION("a topology") {
+    const at::Tensor alpha = draw.normal({9, 9}).to(dtype), e = draw.normal({9}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const at::Tensor a = input(alpha);
+      const Topology topology = select_topology(a, 40, 17, Engine::kEmulated);
+      return {topology.mask, topology.gate.detach(),
+              gradients_of((topology.gate * e).sum(), {a})[0],
+              topology_numbers_cuda(alpha.view({-1}), at::zeros({1}, at::kLong), 81)};
+    });
+  }
+  SECTION("the CDSP layer") {
     const at::Tensor x = draw.normal({90, 7}).to(dtype), u = draw.normal({7, 22}).to(dtype),
                      v = draw.normal({22, 7}).to(dtype), gate = draw.uniform({5}, 0.1, 1).to(dtype),
                      logits = draw.normal({90, 5}).to(dtype), e = draw.normal({90, 7}).to(dtype);
@@ -131,7 +177,7 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
     check_order_does_not_matter([&]() -> Tensors {
       const Tensors leaves = {input(x), input(logits), input(u), input(v), input(gate)};
       const auto by_expert = std::make_shared<ExpertGradients>();
-      const Routing routing = route_top_k(leaves[1], k, false, Engine::kEmulated);
+      const Routing routing = route_top_k(leaves[1], k, false);
       const at::Tensor y = cdsp_layer(leaves[0], routing, leaves[2], leaves[3], leaves[4], mask,
                                       by_expert, Engine::kEmulated);
       Tensors answers = gradients_of((y * e).sum(), leaves);
@@ -147,7 +193,7 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
                      e = draw.normal({90, 7}).to(dtype);
     check_order_does_not_matter([&]() -> Tensors {
       const Tensors leaves = {input(x), input(logits), input(w1), input(b1), input(w2), input(b2)};
-      const Routing routing = route_top_k(leaves[1], 2, false, Engine::kEmulated);
+      const Routing routing = route_top_k(leaves[1], 2, false);
       const at::Tensor y = standard_experts(leaves[0], routing, leaves[2], leaves[3], leaves[4],
                                             leaves[5], Engine::kEmulated);
       Tensors answers = gradients_of((y * e).sum(), leaves);

@@ -14,10 +14,13 @@
 #include "kernels/clipped_adamw.h"
 #include "kernels/expert_grouping.h"
 #include "kernels/matrix_product.h"
+#include "kernels/normalise_and_route.h"
+#include "kernels/patch_embedding.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
 #include "kernels/standard_experts.h"
+#include "model/topology.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -103,7 +106,7 @@ TEST_CASE("on a GPU the router and the experts give what their source gives on t
     check_on_gpu([&](const Place& p) {
       const Tensors in = {p.input(x), p.input(logits), p.input(u), p.input(v), p.input(gate)};
       const auto by_expert = std::make_shared<ExpertGradients>();
-      const Routing routing = route_top_k(in[1], k, false, p.engine);
+      const Routing routing = route_top_k(in[1], k, false);
       Tensors answers = with_gradients(
           cdsp_layer(in[0], routing, in[2], in[3], in[4], p.value(mask), by_expert, p.engine),
           p.value(e), in);
@@ -115,10 +118,45 @@ TEST_CASE("on a GPU the router and the experts give what their source gives on t
     check_on_gpu([&](const Place& p) {
       const Tensors in = {p.input(x),  p.input(logits), p.input(w1),
                           p.input(b1), p.input(w2),     p.input(b2)};
-      const Routing routing = route_top_k(in[1], k, false, p.engine);
+      const Routing routing = route_top_k(in[1], k, false);
       return with_gradients(standard_experts(in[0], routing, in[2], in[3], in[4], in[5], p.engine),
                             p.value(e), in);
     });
+  }
+}
+
+TEST_CASE("on a GPU norm and router give what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(8);
+  const RouterNorm kind = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);
+  for (const auto& [positions, d, experts, k] :
+       {std::array<int64_t, 4>{49, 64, 8, 2}, {150, 20, 33, 4}, {1, 5, 3, 3}}) {
+    INFO(positions << " positions, d " << d << ", " << k << " of " << experts);
+    const at::Tensor h = draw.normal({5, positions, d}), norm = draw.uniform({d}, 0.5, 1.5),
+                     weight = draw.normal({experts, d + 6}), bias = draw.normal({experts}),
+                     embedding = draw.normal({3, 6}), e = draw.normal({5 * positions, experts}),
+                     up = draw.normal({5 * positions, d});
+    for (const bool is_told : {true, false}) {
+      at::Tensor told = at::eye(3, at::kDouble).repeat({2, 1}).narrow(0, 0, 5).contiguous();
+      told[4].zero_();
+      check_on_gpu([&](const Place& p) {
+        Tensors in = {p.input(h), p.input(norm), p.input(weight), p.input(bias)};
+        const at::Tensor tasks = p.input(embedding);
+        if (is_told) in.push_back(tasks);
+        const RoutedTokens tokens =
+            normalise_and_route(in[0], in[1], {in[2], in[3], tasks},
+                                is_told ? p.value(told) : at::Tensor(), {k, kind, true}, p.engine);
+        const Routing& routing = tokens.routing;
+        Tensors answers =
+            gradients_of(((routing.weights + routing.probabilities) * p.value(e)).sum() +
+                             (tokens.x * p.value(up)).sum() + tokens.residual.sum(),
+                         in);
+        answers.insert(answers.end(),
+                       {tokens.x.detach(), routing.weights.detach(), routing.probabilities.detach(),
+                        routing.indices, routing.counts});
+        return answers;
+      });
+    }
   }
 }
 
@@ -128,18 +166,50 @@ TEST_CASE("on a GPU the lowest expert wins among equal logits") {
   for (const int64_t experts : {2, 8, 33, 64}) {
     for (const int64_t k : {int64_t{1}, int64_t{2}, experts}) {
       // Of few different values, so nearly every token has ties; the last one has nothing else.
+      // W_g = [0, 1] and images of one token with a task of their own: the logits are the tasks'.
       const at::Tensor logits = draw.normal({300, experts}).round(),
-                       e = draw.normal({300, experts});
+                       weight = at::cat(
+                           {at::zeros({experts, 4}, at::kDouble), at::eye(experts, at::kDouble)},
+                           1);
       logits[299].fill_(0.3);
       check_on_gpu([&](const Place& p) {
-        const at::Tensor in = p.input(logits);
-        const Routing routing = route_top_k(in, k, false, p.engine);
+        const auto ones = [&p](at::IntArrayRef size) {
+          return p.value(at::ones(size, at::kDouble));
+        };
+        const Routing routing =
+            normalise_and_route(
+                ones({300, 1, 4}), ones({4}), {p.value(weight), ones({experts}), p.value(logits)},
+                p.value(at::eye(300, at::kDouble)), {k, RouterNorm::kToken, false}, p.engine)
+                .routing;
         CHECK(at::equal(routing.indices[299].to(at::kCPU), at::arange(k)));
-        Tensors answers = with_gradients(routing.weights, p.value(e), {in});
-        answers.push_back(routing.indices);
-        return answers;
+        return Tensors{routing.weights, routing.indices};
       });
     }
+  }
+}
+
+TEST_CASE("on a GPU patches and topologies are what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(9);
+  const at::Tensor images = draw.bytes({9, 28, 28});
+  check_on_gpu([&](const Place& p) {
+    return Tensors{patches_cuda(images.to(p.device), 4, p.dtype),
+                   patches_cuda(images.to(p.device), 7, p.dtype)};
+  });
+  for (const auto& [experts, columns, rank] :
+       {std::array<int64_t, 3>{8, 256, 90}, {1, 3, 2}, {150, 310, 77}}) {
+    // Of few different values: ties.
+    const at::Tensor alpha = (draw.normal({experts, experts}) * 2.0).round(),
+                     e = draw.normal({experts});
+    check_on_gpu([&, experts = experts, columns = columns, rank = rank](const Place& p) {
+      const at::Tensor in = p.input(alpha);
+      const Topology topology = select_topology(in, columns, rank, p.engine);
+      Tensors answers = with_gradients(topology.gate, p.value(e), {in});
+      answers.push_back(topology.mask);
+      answers.push_back(topology_numbers_cuda(
+          in.detach().view({-1}), at::zeros({1}, at::kLong).to(p.device), experts * experts));
+      return answers;
+    });
   }
 }
 

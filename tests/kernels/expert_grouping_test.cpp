@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/top_k_routing.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -74,7 +75,9 @@ TEST_CASE("the CUDA kernels' source groups tokens as the reference does, to the 
     INFO(s.tokens << " tokens, " << s.k << " of " << s.experts << " experts");
     const at::Tensor choices = draw.choices(s.tokens, s.experts, s.k);
     const at::Tensor weights = draw.weights_on(choices, s.experts);
-    const ExpertGrouping found = group_by_expert_cuda(choices, weights);
+    const at::Tensor counts = count_by_expert_cuda(choices, weights);
+    CHECK(at::equal(counts, selection_counts({choices, weights, {}, {}})));
+    const ExpertGrouping found = group_by_expert_cuda(choices, weights, counts);
     const ExpertGrouping expected = group_by_expert(choices, weights);
     CHECK(found.chunk == expected.chunk);
     CHECK(at::equal(found.token, expected.token));

@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "support/catch.h"
 #include "support/closeness.h"
@@ -108,6 +109,8 @@ TEST_CASE("norm and router in one route as the reference does, and their gradien
         CHECK(relative_error(found.routing.weights, expected.routing.weights) < 2 * n.tolerance);
         CHECK(relative_error(found.routing.probabilities, expected.routing.probabilities) <
               2 * n.tolerance);
+        CHECK(at::equal(selection_counts(found.routing).to(at::kDouble),
+                        selection_counts(expected.routing)));
         const auto gradients = gradients_of(loss_of(found), in);
         for (size_t i = 0; i < gradients.size(); ++i) {
           INFO("gradient of " << names[i]);
@@ -141,9 +144,27 @@ TEST_CASE("gradients arrive from any subset of what norm and router give out") {
     return gradients_of(outputs[which].square().sum(), {in[0]})[0];
   };
   for (int which = 0; which < 4; ++which) {
-    INFO("output " << which);
-    CHECK(relative_error(gradients(Engine::kFused, which), gradients(Engine::kReference, which)) <
-          1e-12);
+    for (const Engine engine : {Engine::kFused, Engine::kEmulated}) {
+      INFO("output " << which << ", " << name_of(engine));
+      CHECK(relative_error(gradients(engine, which), gradients(Engine::kReference, which)) < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("a gradient that is one row for all probabilities is that row for each token") {
+  Draw draw(6);
+  const RouteCase c({3, 4, 6, 5, 2, 3, 2}, draw);
+  const at::Tensor row = draw.normal({5});
+  for (const Numerics& n : exact_numerics()) {
+    INFO(n.name);
+    const auto gradients = [&](const at::Tensor& upstream) {
+      const auto in = c.leaves(at::kDouble);
+      const RoutedTokens tokens = routed(c, in, RouterNorm::kSequence, n.engine, c.one_hot);
+      return torch::autograd::grad({tokens.routing.probabilities}, {in[0], in[2]}, {upstream});
+    };
+    const auto expanded = gradients(row.expand({12, 5})), whole = gradients(row.repeat({12, 1}));
+    CHECK(relative_error(expanded[0], whole[0]) < 1e-15);
+    CHECK(relative_error(expanded[1], whole[1]) < 1e-15);
   }
 }
 

@@ -33,6 +33,9 @@ TEST_CASE("both engines embed patches alike, and differentiate alike") {
     const at::Tensor expected = at::matmul(patches, weight.t()) + bias;
     const at::Tensor d_weight =
         at::mm(upstream.view({-1, s.d}).t(), patches.view({s.batch * positions, -1}));
+    CHECK(same_bytes(patches_cuda(images, s.patch_size, at::kDouble), patches));
+    CHECK(same_bytes(patches_cuda(images, s.patch_size, at::kFloat),
+                     patches_of(images, s.patch_size, at::kFloat)));
     for (const Numerics& n : all_numerics()) {
       INFO(s.rows << " x " << s.cols << " pixels, patch " << s.patch_size << ", " << n.name);
       const at::Tensor w = weight.to(n.dtype).clone().set_requires_grad(true);

@@ -22,18 +22,19 @@ using namespace cdsp::test;
 
 namespace {
 
-/// The fused kernel makes its own logits W_g [LayerNorm(x), v_task] + b_g. With W_g = [0, 1] and
-/// images of one token, each of a task of its own, they are the tasks' embeddings.
+/// The fused kernels, on the host and emulated, make their own logits W_g [LayerNorm(x), v_task] +
+/// b_g. With W_g = [0, 1] and images of one token, each of a task of its own, they are the tasks'
+/// embeddings.
 Routing route(const at::Tensor& logits, int64_t k, bool with_probabilities, Engine engine) {
-  if (engine != Engine::kFused) return route_top_k(logits, k, with_probabilities, engine);
+  if (engine == Engine::kReference) return route_top_k(logits, k, with_probabilities);
   const int64_t tokens = logits.size(0), experts = logits.size(1), d = 3;
   const at::TensorOptions options = logits.options().requires_grad(false);
   const at::Tensor weight =
       at::cat({at::zeros({experts, d}, options), at::eye(experts, options)}, 1);
-  return normalise_and_route_cpu(at::ones({tokens, 1, d}, options), at::ones({d}, options),
-                                 {weight, at::zeros({experts}, options), logits},
-                                 at::eye(tokens, options),
-                                 {k, RouterNorm::kToken, with_probabilities})
+  return normalise_and_route(at::ones({tokens, 1, d}, options), at::ones({d}, options),
+                             {weight, at::zeros({experts}, options), logits},
+                             at::eye(tokens, options), {k, RouterNorm::kToken, with_probabilities},
+                             engine)
       .routing;
 }
 

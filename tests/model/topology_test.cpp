@@ -54,7 +54,7 @@ TEST_CASE("an expert's control force over a column is its link to the column's o
 }
 
 TEST_CASE("an expert selects the r columns of the largest control force, the lowest among equals") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   Draw draw(2);
   for (const TopologyShape& s : topology_shapes(draw)) {
     INFO(describe(s));
@@ -67,7 +67,7 @@ TEST_CASE("an expert selects the r columns of the largest control force, the low
 }
 
 TEST_CASE("a block that the rank cuts gives its first columns") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   // Expert 0 prefers the blocks 2, 0, 1 of four columns each; rank 6 cuts block 0 after two
   // columns.
   const at::Tensor alpha =
@@ -79,7 +79,7 @@ TEST_CASE("a block that the rank cuts gives its first columns") {
 }
 
 TEST_CASE("equal logits select the first columns, whatever the length of the rows") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   // sigma computed by vector instructions and by their scalar tail may differ in the last bit.
   for (int64_t experts = 1; experts <= 40; ++experts) {
     for (const double logit : {0.0, 0.3, -1.7, 1e-3}) {
@@ -96,7 +96,7 @@ TEST_CASE("equal logits select the first columns, whatever the length of the row
 }
 
 TEST_CASE("links that sigma rounds to the same number are still told apart") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   // sigma(40) and sigma(50) are both 1 in float64; the exact forces differ.
   const at::Tensor alpha = at::tensor({40.0, 50.0, 0.0, 0.0}, at::kDouble).view({2, 2});
   CHECK(at::equal(select_topology(alpha, 6, 3, engine).mask[0],
@@ -104,7 +104,7 @@ TEST_CASE("links that sigma rounds to the same number are still told apart") {
 }
 
 TEST_CASE("columns past the last block belong to nobody: chosen last, counted as zeros") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   // Three blocks of three columns; columns 9 and 10 are nobody's.
   const at::Tensor alpha = at::full({3, 3}, -8.0, at::kDouble);
   const double link = sigmoid_of(-8.0).item<double>();
@@ -121,7 +121,7 @@ TEST_CASE("columns past the last block belong to nobody: chosen last, counted as
 }
 
 TEST_CASE("the gate is the mean control force of the selected columns") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   Draw draw(3);
   for (const TopologyShape& s : topology_shapes(draw)) {
     INFO(describe(s));
@@ -132,14 +132,14 @@ TEST_CASE("the gate is the mean control force of the selected columns") {
 }
 
 TEST_CASE("with rank 1 the gate is the strongest link") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   const at::Tensor alpha = Draw(4).normal({5, 5});
   const at::Tensor expected = at::sigmoid(std::get<0>(alpha.max(1)));
   CHECK(relative_error(select_topology(alpha, 23, 1, engine).gate, expected) < 1e-15);
 }
 
 TEST_CASE("the gradient of the gate agrees with finite differences") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   Draw draw(5);
   for (const TopologyShape& s : {TopologyShape{4, 22, 11}, TopologyShape{3, 11, 11},
                                  TopologyShape{5, 20, 1}, TopologyShape{1, 3, 2}}) {
@@ -153,7 +153,7 @@ TEST_CASE("the gradient of the gate agrees with finite differences") {
 }
 
 TEST_CASE("only the links that were selected get a gradient through the gate") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   const at::Tensor alpha =
       leaf(at::tensor({0.5, 0.1, 0.9, 0.2, 0.3, 0.1, 0.0, 0.0, 0.1}, at::kDouble).view({3, 3}));
   const at::Tensor gradient =
@@ -163,7 +163,7 @@ TEST_CASE("only the links that were selected get a gradient through the gate") {
 }
 
 TEST_CASE("the selection itself carries no gradient") {
-  const Engine engine = GENERATE(Engine::kReference, Engine::kFused);
+  const Engine engine = GENERATE(Engine::kReference, Engine::kFused, Engine::kEmulated);
   const at::Tensor alpha = leaf(Draw(6).normal({3, 3}));
   CHECK_FALSE(select_topology(alpha, 12, 6, engine).mask.requires_grad());
   CHECK_FALSE(control_force(alpha, 12).requires_grad());
@@ -220,6 +220,41 @@ TEST_CASE("both numbers of a topology in one go are the single ones") {
       CHECK(numbers.entropy ==
             Catch::Approx(structural_entropy(alpha).item<double>()).epsilon(1e-13));
     }
+  }
+}
+
+TEST_CASE(
+    "the numbers of all layers' topologies by one kernel are mean and sum of the single ones") {
+  Draw draw(10);
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    for (const int64_t experts : {1, 8, 21}) {
+      const int64_t links = experts * experts;
+      // Two layers in the midst of other parameters.
+      at::Tensor parameters = (draw.normal({3 * links + 11}) * 4.0).to(dtype);
+      parameters[5] = 5000.0;
+      const std::vector<int64_t> offsets = {5, 2 * links + 7};
+      double sparsity = 0.0, entropy = 0.0;
+      for (const int64_t offset : offsets) {
+        const at::Tensor alpha = parameters.narrow(0, offset, links);
+        sparsity += alpha_sparsity(alpha).item<double>() / 2.0;
+        entropy += structural_entropy(alpha).item<double>();
+      }
+      const at::Tensor found =
+          topology_numbers_cuda(parameters, at::tensor(offsets, at::kLong), links);
+      CHECK(found[0].item<double>() == Catch::Approx(sparsity).epsilon(1e-14));
+      CHECK(found[1].item<double>() == Catch::Approx(entropy).epsilon(1e-13));
+    }
+  }
+}
+
+TEST_CASE("a logit that is no number shows in the gate, whichever engine selects") {
+  for (const Engine engine : {Engine::kReference, Engine::kFused, Engine::kEmulated}) {
+    at::Tensor alpha = Draw(11).normal({4, 4});
+    alpha[2][1] = std::numeric_limits<double>::quiet_NaN();
+    const Topology topology = select_topology(alpha, 22, 11, engine);
+    CHECK(std::isnan(topology.gate[2].item<double>()));
+    CHECK(std::isfinite(topology.gate[1].item<double>()));
+    CHECK(topology.mask[2].sum().item<double>() == 11.0);
   }
 }
 

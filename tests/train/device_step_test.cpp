@@ -208,6 +208,22 @@ TEST_CASE("the device form through the emulated CUDA kernels equals the ordinary
               train(hundred_steps(variant, StepForm::kEager), data, at::kCPU), 1e-9);
 }
 
+TEST_CASE("no kernel of a step depends on the order in which a GPU takes its blocks and threads") {
+  const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline, Variant::kBlind);
+  const BalanceKind balance = GENERATE(BalanceKind::kSwitch, BalanceKind::kCv2);
+  INFO(to_string(variant));
+  const Dataset data = tiny_dataset();
+  Config config = hundred_steps(variant, StepForm::kDevice);
+  config.train.engine = EngineChoice::kEmulated;
+  config.train.epochs = 2;
+  config.balance.kind = balance;
+  const Trained forwards = train(config, data, at::kCPU);
+  emulation_order() = EmulationOrder::kDescending;
+  const Trained backwards = train(config, data, at::kCPU);
+  emulation_order() = EmulationOrder::kAscending;
+  check_same_bytes(backwards, forwards);
+}
+
 TEST_CASE("when the log is read changes nothing, and neither does reading it not at all") {
   const Dataset data = tiny_dataset();
   const Config config = hundred_steps(Variant::kCdsp, StepForm::kDevice);

@@ -1,7 +1,7 @@
-// The objective in plain loops and its gradient, against LibTorch's operations and autograd.
-#include "train/objective_cpu.h"
-
+// The objective and its gradient in plain loops and by block programs, against LibTorch's
+// operations and autograd.
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -14,7 +14,11 @@
 #include "support/closeness.h"
 #include "support/draw.h"
 #include "support/tiny_setup.h"
+#include "train/log_step_blocks.h"
 #include "train/metric_vector.h"
+#include "train/metrics.h"
+#include "train/objective_cpu.h"
+#include "train/objective_cuda.h"
 
 using namespace cdsp;
 using namespace cdsp::test;
@@ -27,7 +31,8 @@ constexpr int64_t kImages = 9, kClasses = 5, kExperts = 4, kTokens = 150;
 struct Outputs {
   ForwardResult forward;
   at::Tensor labels;
-  std::vector<at::Tensor> conflicts, leaves;
+  std::vector<LaggedGame> games;
+  std::vector<at::Tensor> conflicts, leaves;  // conflicts: of those games
 
   Outputs(Variant variant, at::ScalarType dtype, uint64_t seed) {
     Draw draw(seed);
@@ -52,21 +57,41 @@ struct Outputs {
       alpha[1][0] = 1e-3;
       alpha[2][3] = 0.9e-3;
       site.alpha = leaf(alpha);
+      site.active = at::arange(kExperts).ne(layer);
       forward.sites.push_back(site);
       const at::Tensor c = draw.uniform({kExperts, kExperts}, 0.0, 1.0);
-      conflicts.push_back((c.tril(-1) + c.triu(1)).to(dtype));
+      games.emplace_back(ConflictGradient::kUv);
+      games.back().restore((c.tril(-1) + c.triu(1)).to(dtype));
+      conflicts.push_back(games.back().conflict(site));
     }
   }
 };
 
-void check_objective(const Config& config, at::ScalarType dtype) {
+using Written = std::function<ObjectiveAndGradient(const Config&, const Outputs&)>;
+
+ObjectiveAndGradient in_loops(const Config& config, const Outputs& outputs) {
+  return objective_and_gradient_cpu(config, outputs.forward, outputs.labels, outputs.conflicts);
+}
+
+/// With the game in it, whose C is added to the epoch's.
+ObjectiveAndGradient by_block_programs(const Config& config, const Outputs& outputs) {
+  std::vector<at::Tensor> epoch_conflict;
+  for (const at::Tensor& c : outputs.conflicts)
+    epoch_conflict.push_back(at::ones_like(c, at::TensorOptions().dtype(at::kDouble)));
+  ObjectiveAndGradient result = objective_and_gradient_cuda(config, outputs.forward, outputs.labels,
+                                                            outputs.games, epoch_conflict);
+  for (size_t layer = 0; layer < epoch_conflict.size(); ++layer)
+    CHECK(at::equal(epoch_conflict[layer], outputs.conflicts[layer].to(at::kDouble) + 1.0));
+  return result;
+}
+
+void check_objective(const Config& config, at::ScalarType dtype, const Written& written) {
   const double tolerance = dtype == at::kDouble ? 1e-13 : 1e-5;
   const Outputs outputs(config.variant, dtype, 3);
   const Objective expected = objective(config, outputs.forward, outputs.labels, outputs.conflicts);
   const auto slopes =
       torch::autograd::grad({expected.total}, outputs.leaves, {}, false, false, true);
-  const auto [terms, gradient] =
-      objective_and_gradient_cpu(config, outputs.forward, outputs.labels, outputs.conflicts);
+  const auto [terms, gradient] = written(config, outputs);
   CHECK(relative_error(terms.total, expected.total.detach()) < tolerance);
   CHECK(relative_error(terms.task, expected.task.detach()) < tolerance);
   CHECK(relative_error(terms.conflict, expected.conflict.detach()) < tolerance);
@@ -91,7 +116,7 @@ void check_objective(const Config& config, at::ScalarType dtype) {
 
 }  // namespace
 
-TEST_CASE("the objective in loops is that of LibTorch's operations, and so is its gradient") {
+TEST_CASE("the written objectives are that of LibTorch's operations, and so are their gradients") {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
     for (const auto& penalty : spellings<ConflictPenalty>()) {  // all there are
       for (const double determinism : {0.0, 0.75}) {
@@ -100,7 +125,8 @@ TEST_CASE("the objective in loops is that of LibTorch's operations, and so is it
         config.conflict.penalty = penalty.value;
         config.conflict.determinism = determinism;
         config.conflict.l1 = 0.25;
-        check_objective(config, dtype);
+        check_objective(config, dtype, in_loops);
+        check_objective(config, dtype, by_block_programs);
       }
     }
     for (const Variant variant : {Variant::kBaseline, Variant::kBlind}) {
@@ -109,33 +135,36 @@ TEST_CASE("the objective in loops is that of LibTorch's operations, and so is it
         Config config = tiny_config(variant);
         config.balance.kind = kind.value;
         config.balance.lambda = 0.5;
-        check_objective(config, dtype);
+        check_objective(config, dtype, in_loops);
+        check_objective(config, dtype, by_block_programs);
       }
     }
   }
 }
 
-TEST_CASE("huge logits overflow neither the loss in loops nor its gradient") {
-  ForwardResult forward;
-  forward.logits = at::tensor({1e5, -1e5, 0.0}, at::kDouble).view({1, 3});
-  const at::Tensor label = at::tensor({1}, at::kLong);
-  Config config = tiny_config(Variant::kBaseline);
-  const auto [terms, gradient] = objective_and_gradient_cpu(config, forward, label, {});
-  CHECK(terms.task.item<double>() == Catch::Approx(2e5));
-  CHECK(at::equal(gradient.logits, at::tensor({1.0, -1.0, 0.0}, at::kDouble).view({1, 3})));
+TEST_CASE("huge logits overflow neither of the written losses nor their gradients") {
+  Outputs outputs(Variant::kBaseline, at::kDouble, 5);
+  outputs.forward.logits = at::tensor({1e5, -1e5, 0.0}, at::kDouble).view({1, 3});
+  outputs.labels = at::tensor({1}, at::kLong);
+  for (const Written& written : {Written(in_loops), Written(by_block_programs)}) {
+    const auto [terms, gradient] = written(tiny_config(Variant::kBaseline), outputs);
+    CHECK(terms.task.item<double>() == Catch::Approx(2e5));
+    CHECK(at::equal(gradient.logits, at::tensor({1.0, -1.0, 0.0}, at::kDouble).view({1, 3})));
+  }
 }
 
 TEST_CASE("logits that are no numbers show in the loss, wherever they stand") {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   for (int64_t place = 0; place < 3; ++place) {
-    ForwardResult forward;
-    forward.logits = at::ones({2, 3}, at::kDouble);
-    forward.logits[1][place] = kNan;
-    const at::Tensor labels = at::tensor({0, 0}, at::kLong);
-    const auto [terms, gradient] =
-        objective_and_gradient_cpu(tiny_config(Variant::kBaseline), forward, labels, {});
-    CHECK(std::isnan(terms.task.item<double>()));
-    CHECK(std::isnan(terms.total.item<double>()));
+    Outputs outputs(Variant::kBaseline, at::kDouble, 5);
+    outputs.forward.logits = at::ones({2, 3}, at::kDouble);
+    outputs.forward.logits[1][place] = kNan;
+    outputs.labels = at::tensor({0, 0}, at::kLong);
+    for (const Written& written : {Written(in_loops), Written(by_block_programs)}) {
+      const auto [terms, gradient] = written(tiny_config(Variant::kBaseline), outputs);
+      CHECK(std::isnan(terms.task.item<double>()));
+      CHECK(std::isnan(terms.total.item<double>()));
+    }
   }
 }
 
@@ -146,6 +175,47 @@ TEST_CASE("a label that the head does not have is refused, not read past the end
     CHECK_THROWS_WITH(objective_and_gradient_cpu(tiny_config(Variant::kBaseline), forward,
                                                  at::full({1}, label, at::kLong), {}),
                       Catch::Matchers::ContainsSubstring("of 3 classes"));
+  }
+}
+
+TEST_CASE("a block program, which can throw nothing, gives such a label a loss that is no number") {
+  Outputs outputs(Variant::kBaseline, at::kDouble, 5);
+  outputs.forward.logits = at::zeros({2, 3}, at::kDouble);
+  for (const int64_t label : {int64_t{-1}, int64_t{3}}) {
+    outputs.labels = at::tensor({label, int64_t{1}}, at::kLong);
+    const auto [terms, gradient] = by_block_programs(tiny_config(Variant::kBaseline), outputs);
+    CHECK(std::isnan(terms.sample_losses[0].item<double>()));
+    CHECK(std::isfinite(terms.sample_losses[1].item<double>()));
+    CHECK(std::isnan(terms.total.item<double>()));
+  }
+}
+
+TEST_CASE("the step's end logs what per_task_sums gives, for more tasks than it takes at once") {
+  Draw draw(8);
+  for (const int64_t num_tasks : {1, 3, 16, 17, 40}) {
+    const int64_t images = 100, width = metric_slot::kScalars + 3 * num_tasks;
+    at::Tensor logits = draw.normal({images, 7}).mul_(2.0).round(),  // ties
+        losses = draw.uniform({images}, 0.0, 2.0), log = at::full({4, width}, -1.0, at::kDouble),
+               sums = at::ones({3 * num_tasks}, at::kDouble);
+    logits[5][3] = std::numeric_limits<double>::quiet_NaN();
+    const at::Tensor labels = draw.choices(images, 7, 1).view({images}),
+                     tasks = draw.choices(images, num_tasks, 1).view({images}),
+                     scalars = draw.normal({6}), topology = draw.normal({2}),
+                     counters = at::tensor({7, 30, 2}, at::kLong);
+    const double* scalar = scalars.data_ptr<double>();
+    run_grid(
+        LogStep<double>{scalar, scalar + 1, scalar + 2, scalar + 3, scalar + 4, scalar + 5,
+                        topology.data_ptr<double>(), logits.data_ptr<double>(),
+                        losses.data_ptr<double>(), labels.data_ptr<int64_t>(),
+                        tasks.data_ptr<int64_t>(), log.data_ptr<double>(), sums.data_ptr<double>(),
+                        counters.data_ptr<int64_t>(), images, num_tasks, 7},
+        -1);
+    const at::Tensor expected = per_task_sums(logits, labels, tasks, losses, num_tasks);
+    CHECK(relative_error(log[2], at::cat({scalars, topology, expected})) < 1e-14);
+    CHECK(relative_error(sums, expected + 1.0) < 1e-14);
+    CHECK(log.narrow(0, 0, 2).eq(-1.0).all().item<bool>());  // the other rows are untouched
+    CHECK(log[3].eq(-1.0).all().item<bool>());
+    CHECK(at::equal(counters, at::tensor({8, 130, 3}, at::kLong)));
   }
 }
 

@@ -1,0 +1,142 @@
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/expert_grouping.h"
+#include "kernels/normalise_and_route.h"
+#include "kernels/normalise_and_route_blocks.h"
+#include "kernels/optional_input.h"
+#include "kernels/partial_sums.h"
+#include "kernels/rms_norm.h"
+
+namespace cdsp {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// All contiguous, and alive as long as the result is used; one_hot may be empty.
+template <typename T>
+RouterInputs<T> inputs_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                          const at::Tensor& embedding, const at::Tensor& one_hot, int64_t top_k,
+                          bool by_token) {
+  return {x.data_ptr<T>(),
+          weight.data_ptr<T>(),
+          bias.data_ptr<T>(),
+          embedding.data_ptr<T>(),
+          pointer_or_null<T>(one_hot),
+          x.size(0),
+          static_cast<int>(x.size(1)),
+          static_cast<int>(x.size(2)),
+          static_cast<int>(weight.size(0)),
+          static_cast<int>(top_k),
+          static_cast<int>(embedding.size(0)),
+          static_cast<int>(embedding.size(1)),
+          by_token};
+}
+
+/// x [batch, positions, d] -> itself, weights, indices, and probabilities where they are asked for.
+class RouteCuda : public torch::autograd::Function<RouteCuda> {
+ public:
+  static variable_list forward(AutogradContext* context, const at::Tensor& input,
+                               const at::Tensor& weight_in, const at::Tensor& bias_in,
+                               const at::Tensor& embedding_in, const at::Tensor& one_hot_in,
+                               int64_t top_k, bool by_token, bool with_probabilities) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor x = input.contiguous(), weight = weight_in.contiguous(),
+                     bias = bias_in.contiguous(), embedding = embedding_in.contiguous(),
+                     one_hot = one_hot_in.contiguous();
+    const int64_t tokens = x.size(0) * x.size(1), experts = weight.size(0);
+    const int64_t groups = by_token ? tokens : x.size(0);
+    const at::TensorOptions options = x.options();
+    at::Tensor indices = at::empty({tokens, top_k}, options.dtype(at::kLong)),
+               weights = at::empty({tokens, experts}, options), mean = at::empty({groups}, options),
+               inverse_std = at::empty({groups}, options),
+               task_logits = at::empty({x.size(0), experts}, options),
+               logits = at::empty({tokens, experts}, options), probabilities;
+    if (with_probabilities) probabilities = at::empty({tokens, experts}, options);
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route", [&] {
+      run_grid(
+          RouteForward<scalar_t>{
+              inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, top_k, by_token),
+              indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
+              pointer_or_null<scalar_t>(probabilities), mean.data_ptr<scalar_t>(),
+              inverse_std.data_ptr<scalar_t>(), task_logits.data_ptr<scalar_t>(),
+              logits.data_ptr<scalar_t>(), static_cast<scalar_t>(kLayerNormEpsilon)},
+          x.get_device());
+    });
+    context->save_for_backward(
+        {x, weight, bias, embedding, one_hot, mean, inverse_std, indices, weights, probabilities});
+    context->saved_data["by_token"] = by_token;
+    context->mark_non_differentiable({indices});
+    context->set_materialize_grads(false);
+    variable_list outputs = {input, weights, indices};
+    if (with_probabilities) outputs.push_back(probabilities);
+    return outputs;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &embedding = saved[3],
+                     &one_hot = saved[4], &mean = saved[5], &inverse_std = saved[6],
+                     &indices = saved[7], &weights = saved[8], &probabilities = saved[9];
+    const auto dense = [](const at::Tensor& gradient) {
+      return gradient.defined() ? gradient.contiguous() : gradient;
+    };
+    const at::Tensor d_x_beside = dense(upstream[0]), d_weights = dense(upstream[1]);
+    at::Tensor d_probabilities = upstream.size() > 3 ? upstream[3] : at::Tensor();
+    // One row for all tokens, as a balance loss gives it, is read as it is.
+    const bool is_one_row = d_probabilities.defined() && d_probabilities.stride(0) == 0 &&
+                            d_probabilities.stride(1) == 1;
+    if (!is_one_row) d_probabilities = dense(d_probabilities);
+    at::Tensor d_x = at::empty_like(x), d_logits = at::empty_like(weights),
+               pull = at::empty({mean.size(0), 2}, x.options()), parts;
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route_backward", [&] {
+      RouteBackward<scalar_t> program{
+          inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, indices.size(1),
+                              context->saved_data["by_token"].toBool()),
+          indices.data_ptr<int64_t>(),
+          weights.data_ptr<scalar_t>(),
+          pointer_or_null<scalar_t>(probabilities),
+          mean.data_ptr<scalar_t>(),
+          inverse_std.data_ptr<scalar_t>(),
+          pointer_or_null<scalar_t>(d_weights),
+          pointer_or_null<scalar_t>(d_probabilities),
+          pointer_or_null<scalar_t>(d_x_beside),
+          is_one_row ? 0 : weight.size(0),
+          d_logits.data_ptr<scalar_t>(),
+          pull.data_ptr<scalar_t>(),
+          d_x.data_ptr<scalar_t>(),
+          nullptr};
+      parts = at::empty({x.size(0), program.parameters()}, x.options());
+      program.parameter_parts = parts.data_ptr<scalar_t>();
+      run_grid(program, x.get_device());
+    });
+    Slices slices(parts.sum(0));
+    const at::Tensor d_weight = slices.take(weight.sizes()), d_bias = slices.take(bias.sizes());
+    const at::Tensor d_embedding =
+        is_given(one_hot) ? slices.take(embedding.sizes()) : at::Tensor();
+    return {d_x,          d_weight,     d_bias,       d_embedding,
+            at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+RoutedTokens normalise_and_route_cuda(const at::Tensor& h, const at::Tensor& norm,
+                                      const RouterWeights& weights, const at::Tensor& task_one_hot,
+                                      const RouterRequest& request) {
+  const NormedStream stream = norm_beside_residual_cuda(h, norm);
+  const variable_list routed =
+      RouteCuda::apply(stream.normed, weights.weight, weights.bias, weights.task_embedding,
+                       or_empty(task_one_hot, h), request.top_k, request.norm == RouterNorm::kToken,
+                       request.with_probabilities);
+  RoutedTokens tokens{
+      stream.residual, routed[0].reshape({-1, h.size(2)}), {routed[2], routed[1], {}, {}}};
+  if (request.with_probabilities) tokens.routing.probabilities = routed[3];
+  tokens.routing.counts = count_by_expert_cuda(tokens.routing.indices, tokens.routing.weights);
+  return tokens;
+}
+
+}  // namespace cdsp
