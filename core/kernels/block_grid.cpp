@@ -7,6 +7,11 @@ GridObserver*& grid_observer() {
   return observer;
 }
 
+GridStandIn*& grid_stand_in() {
+  static GridStandIn* stand_in = nullptr;
+  return stand_in;
+}
+
 EmulationOrder& emulation_order() {
   thread_local EmulationOrder order = EmulationOrder::kAscending;
   return order;

@@ -65,7 +65,6 @@ void tell_observer(const Program& program) {
   CDSP_CLEAR_PADDING(&copy);
   grid_observer()->on_grid(typeid(Program), program.blocks(), &copy, sizeof copy);
 }
-#undef CDSP_CLEAR_PADDING
 
 template <typename Program>
 constexpr void check_limits() {
@@ -99,10 +98,32 @@ void emulate_grid(const Program& program) {
   }
 }
 
+/// Does the work of a GPU where there is none; for tests, of the whole process.
+class GridStandIn {
+ public:
+  virtual ~GridStandIn() = default;
+  /// To be enqueued on LibTorch's current stream: emulate(program), with these bytes of it.
+  virtual void launch(const std::type_info& type, const void* program, size_t size,
+                      void (*emulate)(const void* program)) = 0;
+};
+
+/// None, unless a test has set one.
+GridStandIn*& grid_stand_in();
+
 /// On LibTorch's current stream of the current device; defined in the operation's *_cuda.cu
 /// (block_launch.cuh), in builds with CDSP_CUDA only.
 template <typename Program>
 void launch_grid(const Program& program);
+
+template <typename Program>
+void launch_on_stand_in(const Program& program) {
+  Program copy = program;
+  CDSP_CLEAR_PADDING(&copy);
+  grid_stand_in()->launch(typeid(Program), &copy, sizeof copy, [](const void* frozen) {
+    emulate_grid(*static_cast<const Program*>(frozen));
+  });
+}
+#undef CDSP_CLEAR_PADDING
 
 /// Runs the program where its tensors are: `device` is their get_device(), the number of a GPU or
 /// -1 for the host.
@@ -112,6 +133,7 @@ void run_grid(const Program& program, int64_t device) {
   if (device < 0) return emulate_grid(program);
 #ifdef CDSP_WITH_CUDA_KERNELS
   const OnCudaDevice guard(device);
+  if (grid_stand_in() != nullptr) return launch_on_stand_in(program);
   launch_grid(program);
 #else
   throw std::logic_error("this program was built without its own CUDA kernels");
