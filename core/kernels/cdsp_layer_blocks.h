@@ -31,15 +31,21 @@ template <typename T>
 struct GateTables {
   const int64_t* indices;  // [tokens, k]
   const T* weights;        // [tokens, experts]
-  const T* gate;           // [experts]
-  const T* mask;           // [experts, columns]
+  const T* gate;           // [experts]; null: 1 for all
+  const T* mask;           // [experts, columns]; null: each expert its own stretch of the columns
   int experts, k, columns;
+
+  CDSP_HOST_DEVICE T gate_of(int64_t expert) const { return gate != nullptr ? gate[expert] : T(1); }
+  CDSP_HOST_DEVICE T selects(int64_t expert, int column) const {
+    if (mask != nullptr) return mask[expert * columns + column];
+    return column / (columns / experts) == expert ? T(1) : T(0);
+  }
 
   CDSP_HOST_DEVICE T column_gate(int64_t token, int column) const {
     T sum = 0;
     for (int slot = 0; slot < k; ++slot) {
       const int64_t expert = indices[token * k + slot];
-      sum += weights[token * experts + expert] * gate[expert] * mask[expert * columns + column];
+      sum += weights[token * experts + expert] * gate_of(expert) * selects(expert, column);
     }
     return sum;
   }
@@ -105,11 +111,11 @@ struct GatedHiddenBackward {
     }
     if (phase % 2 == 0) {
       for (int slot = 0; slot < slots; ++slot) {
-        const T* mask = tables.mask + tables.indices[token * tables.k + first_slot + slot] *
-                                          static_cast<int64_t>(tables.columns);
+        const int64_t expert = tables.indices[token * tables.k + first_slot + slot];
         T sum = 0;
         for (int c = lane; c < tables.columns; c += kLanes) {
-          sum += d_hidden[row + c] * z[row + c] * sigmoid_of(z[row + c]) * mask[c];
+          sum +=
+              d_hidden[row + c] * z[row + c] * sigmoid_of(z[row + c]) * tables.selects(expert, c);
         }
         shared.sums[local][slot][lane] = sum;
       }
@@ -117,7 +123,7 @@ struct GatedHiddenBackward {
       const int64_t expert = tables.indices[token * tables.k + first_slot + lane];
       T sum = 0;
       for (int i = 0; i < kLanes; ++i) sum += shared.sums[local][lane][i];
-      d_weights[weight_row + expert] = tables.gate[expert] * sum;
+      d_weights[weight_row + expert] = tables.gate_of(expert) * sum;
       gate_terms[weight_row + expert] = tables.weights[weight_row + expert] * sum;
     }
   }

@@ -21,4 +21,18 @@ GateTables<T> tables_of(const at::Tensor& indices, const at::Tensor& weights,
           static_cast<int>(mask.size(1))};
 }
 
+/// Those of standard experts: the hidden units of all of them side by side are the columns, of
+/// which each expert has its own, with gates of 1.
+template <typename T>
+GateTables<T> own_column_tables(const at::Tensor& indices, const at::Tensor& weights,
+                                int64_t columns) {
+  return {indices.data_ptr<int64_t>(),
+          weights.data_ptr<T>(),
+          nullptr,
+          nullptr,
+          static_cast<int>(weights.size(1)),
+          static_cast<int>(indices.size(1)),
+          static_cast<int>(columns)};
+}
+
 }  // namespace cdsp

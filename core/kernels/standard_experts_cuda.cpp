@@ -12,20 +12,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// The experts' hidden units side by side are the columns of a CDSP layer in which expert i has
-/// selected its own f and every gate is 1: between the products stand the same programs.
-struct OwnColumns {
-  at::Tensor mask;  // [N, N * f]
-  at::Tensor gate;  // [N]
-
-  OwnColumns(int64_t experts, int64_t width, const at::TensorOptions& options)
-      : mask(at::eye(experts, options)
-                 .unsqueeze(2)
-                 .expand({experts, experts, width})
-                 .reshape({experts, experts * width})),
-        gate(at::ones({experts}, options)) {}
-};
-
+/// Between the products stand the programs of a CDSP layer, in which expert i has selected the
+/// columns of its own hidden units and every gate is 1.
 class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_in,
@@ -40,16 +28,14 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     const at::Tensor z =
         matrix_product(x, w1.reshape({experts * width, d}).t(), precision).add_(b1.reshape({-1}));
     at::Tensor hidden = at::empty_like(z);
-    const OwnColumns columns(experts, width, x.options());
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
       run_grid(
-          GatedHidden<scalar_t>{tables_of<scalar_t>(indices, weights, columns.gate, columns.mask),
+          GatedHidden<scalar_t>{own_column_tables<scalar_t>(indices, weights, experts * width),
                                 z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
           x.get_device());
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
-    context->save_for_backward(
-        {x, weights, indices, w1, w2_rows, b2, z, hidden, columns.mask, columns.gate});
+    context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
     context->saved_data["precision"] = precision_in;
     return at::addmm(matrix_product(hidden, w2_rows, precision), weights, b2);
   }
@@ -58,8 +44,7 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &w1 = saved[3],
-                     &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7],
-                     &mask = saved[8], &gate = saved[9];
+                     &w2_rows = saved[4], &b2 = saved[5], &z = saved[6], &hidden = saved[7];
     const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
     const at::Tensor e = upstream[0].contiguous();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
@@ -68,10 +53,11 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
                unused = at::empty_like(weights);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      run_grid(GatedHiddenBackward<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
-                                             pointer(z), pointer(d_hidden), pointer(d_z),
-                                             pointer(d_weights), pointer(unused), x.size(0)},
-               x.get_device());
+      run_grid(
+          GatedHiddenBackward<scalar_t>{
+              own_column_tables<scalar_t>(indices, weights, experts * width), pointer(z),
+              pointer(d_hidden), pointer(d_z), pointer(d_weights), pointer(unused), x.size(0)},
+          x.get_device());
     });
     return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
             at::addmm(d_weights, e, b2.t()),
