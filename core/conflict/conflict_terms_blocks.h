@@ -2,8 +2,12 @@
 // one block:
 //
 //   C_ij = L_ij where both experts are active now, 0 elsewhere and on the diagonal
-//   conflict = sum_ij f(A_ij) C_ij       reg = l1 mean|A| + determinism mean(sigma(A)(1 -
-//   sigma(A))) dA_ij = lambda f'(A_ij) C_ij + dreg / dA_ij
+//
+//   conflict = sum_ij f(A_ij) C_ij
+//
+//   reg = l1 mean|A| + determinism mean(s (1 - s)),   s = sigma(A)
+//
+//   dA_ij = lambda f'(A_ij) C_ij + dreg / dA_ij
 #pragma once
 
 #include <cmath>

@@ -1,8 +1,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
+#include "conflict/conflict_terms.h"
 #include "conflict/conflict_terms_blocks.h"
-#include "conflict/penalty.h"
 
 namespace cdsp {
 

@@ -6,6 +6,7 @@
 #include "conflict/penalty.h"
 
 namespace cdsp {
+
 TopologyTerms topology_terms_cpu(const at::Tensor& alpha_in, const at::Tensor& conflict_in,
                                  const ConflictConfig& config) {
   const at::Tensor alpha = alpha_in.contiguous(), conflict = conflict_in.contiguous();

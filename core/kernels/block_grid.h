@@ -107,7 +107,7 @@ class GridStandIn {
                       void (*emulate)(const void* program)) = 0;
 };
 
-/// None, unless a test has set one.
+/// None, unless a test has set one, which it must before any other thread runs.
 GridStandIn*& grid_stand_in();
 
 /// On LibTorch's current stream of the current device; defined in the operation's *_cuda.cu
@@ -117,6 +117,8 @@ void launch_grid(const Program& program);
 
 template <typename Program>
 void launch_on_stand_in(const Program& program) {
+  check_limits<Program>();
+  if (program.blocks() == 0) return;
   Program copy = program;
   CDSP_CLEAR_PADDING(&copy);
   grid_stand_in()->launch(typeid(Program), &copy, sizeof copy, [](const void* frozen) {

@@ -1,7 +1,7 @@
 // Sums of one number a thread, for block programs: two phases of their own, in a fixed order.
 //
 // A single thread that adds up all numbers would keep the others of its block waiting for as many
-// reads as there are threads; in groups it is two times the square root of that.
+// reads as there are threads; in groups it is a few dozen.
 #pragma once
 
 #include "base/host_device.h"

@@ -38,8 +38,9 @@ struct GateTables {
   CDSP_HOST_DEVICE T gate_of(int64_t expert) const { return gate != nullptr ? gate[expert] : T(1); }
   CDSP_HOST_DEVICE T selects(int64_t expert, int column) const {
     if (mask != nullptr) return mask[expert * columns + column];
-    return column / (columns / experts) == expert ? T(1) : T(0);
+    return column / width() == expert ? T(1) : T(0);
   }
+  CDSP_HOST_DEVICE int width() const { return columns / experts; }
 
   CDSP_HOST_DEVICE T column_gate(int64_t token, int column) const {
     T sum = 0;
@@ -112,8 +113,11 @@ struct GatedHiddenBackward {
     if (phase % 2 == 0) {
       for (int slot = 0; slot < slots; ++slot) {
         const int64_t expert = tables.indices[token * tables.k + first_slot + slot];
+        // Its own columns, or all of them and the mask.
+        const int begin = tables.mask != nullptr ? 0 : static_cast<int>(expert) * tables.width();
+        const int end = tables.mask != nullptr ? tables.columns : begin + tables.width();
         T sum = 0;
-        for (int c = lane; c < tables.columns; c += kLanes) {
+        for (int c = begin + lane; c < end; c += kLanes) {
           sum +=
               d_hidden[row + c] * z[row + c] * sigmoid_of(z[row + c]) * tables.selects(expert, c);
         }

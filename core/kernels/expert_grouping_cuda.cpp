@@ -9,6 +9,9 @@ namespace cdsp {
 at::Tensor count_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights) {
   const at::Tensor indices = indices_in.contiguous();
   const int64_t experts = weights.size(1);
+  constexpr int64_t kExactInFloat = int64_t{1} << 24;
+  TORCH_CHECK(weights.scalar_type() != at::kFloat || indices.size(0) <= kExactInFloat,
+              "a batch of more than 2^24 tokens, which float32 cannot count");
   at::Tensor counts = at::empty({experts}, weights.options().requires_grad(false));
   AT_DISPATCH_FLOATING_TYPES(counts.scalar_type(), "count_by_expert", [&] {
     run_grid(CountPairs<scalar_t>{indices.data_ptr<int64_t>(), counts.data_ptr<scalar_t>(),

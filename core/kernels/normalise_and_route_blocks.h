@@ -12,7 +12,7 @@
 
 #include "kernels/block_grid.h"
 #include "kernels/block_sum.h"
-#include "kernels/top_k_routing_blocks.h"
+#include "kernels/top_k_row.h"
 
 namespace cdsp {
 
@@ -34,13 +34,6 @@ struct RouterInputs {
   CDSP_HOST_DEVICE int64_t group(int64_t image, int position) const {
     return by_token ? image * positions + position : image;
   }
-  CDSP_HOST_DEVICE T task_vector(int64_t image, int j) const {
-    T sum = 0;
-    for (int task = 0; one_hot != nullptr && task < tasks; ++task) {
-      sum += one_hot[image * tasks + task] * embedding[task * width + j];
-    }
-    return sum;
-  }
 };
 
 namespace router_block {
@@ -48,8 +41,9 @@ inline constexpr int kThreads = 128;
 }
 
 /// -> indices [tokens, k], weights [tokens, experts], probabilities the same where not null. Kept
-/// for the way back: mean, inverse_std [images], or [tokens] by token. For the block's own use:
-/// task_logits [images, experts], logits [tokens, experts].
+/// for the way back: mean, inverse_std [images], or [tokens] by token; task_vectors [images,
+/// width], where there are tasks. For the block's own use: task_logits [images, experts], logits
+/// [tokens, experts].
 template <typename T>
 struct RouteForward {
   static constexpr int kThreads = router_block::kThreads;
@@ -60,19 +54,20 @@ struct RouteForward {
 
   RouterInputs<T> in;
   int64_t* indices;
-  T *weights, *probabilities, *mean, *inverse_std, *task_logits, *logits;
+  T *weights, *probabilities, *mean, *inverse_std, *task_vectors, *task_logits, *logits;
   T epsilon;
 
   int64_t blocks() const { return in.images; }
-  CDSP_HOST_DEVICE int phases_of_statistics() const { return in.by_token ? 1 : 4; }
+  CDSP_HOST_DEVICE int phases_of_statistics() const { return in.by_token ? 2 : 4; }
   CDSP_HOST_DEVICE int phases(int64_t) const { return phases_of_statistics() + 2; }
   CDSP_HOST_DEVICE void run(int phase, int64_t image, int thread, Shared& shared,
                             Registers&) const {
     const int after = phase - phases_of_statistics();
-    if (phase == 0) logits_of_task(image, thread);
+    if (phase == 0) vector_of_task(image, thread);
+    if (phase == 1) logits_of_task(image, thread);
     if (after < 0) {
       if (in.by_token) {
-        statistics_of_tokens(image, thread);
+        if (phase == 0) statistics_of_tokens(image, thread);
       } else {
         statistics_of_image(phase, image, thread, shared);
       }
@@ -83,12 +78,22 @@ struct RouteForward {
     }
   }
 
+  CDSP_HOST_DEVICE void vector_of_task(int64_t image, int thread) const {
+    for (int j = thread; in.one_hot != nullptr && j < in.width; j += kThreads) {
+      T sum = 0;
+      for (int task = 0; task < in.tasks; ++task) {
+        sum += in.one_hot[image * in.tasks + task] * in.embedding[task * in.width + j];
+      }
+      task_vectors[image * in.width + j] = sum;
+    }
+  }
+
   CDSP_HOST_DEVICE void logits_of_task(int64_t image, int thread) const {
     for (int expert = thread; expert < in.experts; expert += kThreads) {
       const T* row = in.weight + static_cast<int64_t>(expert) * in.columns() + in.d;
       T sum = in.bias[expert];
       for (int j = 0; in.one_hot != nullptr && j < in.width; ++j) {
-        sum += row[j] * in.task_vector(image, j);
+        sum += row[j] * task_vectors[image * in.width + j];
       }
       task_logits[image * in.experts + expert] = sum;
     }
@@ -171,7 +176,7 @@ struct RouteBackward {
 
   RouterInputs<T> in;
   const int64_t* indices;
-  const T *weights, *probabilities, *mean, *inverse_std;
+  const T *weights, *probabilities, *mean, *inverse_std, *task_vectors;
   const T *d_weights, *d_probabilities, *d_x_beside;
   int64_t probability_stride;
   T *d_logits, *pull, *d_x, *parameter_parts;
@@ -272,7 +277,7 @@ struct RouteBackward {
     for (int i = thread; i < in.experts * in.width; i += kThreads) {
       const int expert = i / in.width, j = i % in.width;
       parts[static_cast<int64_t>(expert) * in.columns() + in.d + j] =
-          in.one_hot != nullptr ? sums[expert] * in.task_vector(image, j) : T(0);
+          in.one_hot != nullptr ? sums[expert] * task_vectors[image * in.width + j] : T(0);
     }
     if (in.one_hot == nullptr) return;
     T* of_embedding = parts + static_cast<int64_t>(in.experts) * (in.columns() + 1);

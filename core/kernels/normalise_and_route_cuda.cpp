@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/expert_grouping.h"
@@ -52,6 +53,7 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
     at::Tensor indices = at::empty({tokens, top_k}, options.dtype(at::kLong)),
                weights = at::empty({tokens, experts}, options), mean = at::empty({groups}, options),
                inverse_std = at::empty({groups}, options),
+               task_vectors = at::empty({x.size(0), embedding.size(1)}, options),
                task_logits = at::empty({x.size(0), experts}, options),
                logits = at::empty({tokens, experts}, options), probabilities;
     if (with_probabilities) probabilities = at::empty({tokens, experts}, options);
@@ -61,12 +63,13 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
               inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, top_k, by_token),
               indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
               pointer_or_null<scalar_t>(probabilities), mean.data_ptr<scalar_t>(),
-              inverse_std.data_ptr<scalar_t>(), task_logits.data_ptr<scalar_t>(),
-              logits.data_ptr<scalar_t>(), static_cast<scalar_t>(kLayerNormEpsilon)},
+              inverse_std.data_ptr<scalar_t>(), task_vectors.data_ptr<scalar_t>(),
+              task_logits.data_ptr<scalar_t>(), logits.data_ptr<scalar_t>(),
+              static_cast<scalar_t>(kLayerNormEpsilon)},
           x.get_device());
     });
-    context->save_for_backward(
-        {x, weight, bias, embedding, one_hot, mean, inverse_std, indices, weights, probabilities});
+    context->save_for_backward({x, weight, bias, embedding, one_hot, mean, inverse_std, indices,
+                                weights, probabilities, task_vectors});
     context->saved_data["by_token"] = by_token;
     context->mark_non_differentiable({indices});
     context->set_materialize_grads(false);
@@ -80,7 +83,8 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &embedding = saved[3],
                      &one_hot = saved[4], &mean = saved[5], &inverse_std = saved[6],
-                     &indices = saved[7], &weights = saved[8], &probabilities = saved[9];
+                     &indices = saved[7], &weights = saved[8], &probabilities = saved[9],
+                     &task_vectors = saved[10];
     const auto dense = [](const at::Tensor& gradient) {
       return gradient.defined() ? gradient.contiguous() : gradient;
     };
@@ -101,6 +105,7 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
           pointer_or_null<scalar_t>(probabilities),
           mean.data_ptr<scalar_t>(),
           inverse_std.data_ptr<scalar_t>(),
+          task_vectors.data_ptr<scalar_t>(),
           pointer_or_null<scalar_t>(d_weights),
           pointer_or_null<scalar_t>(d_probabilities),
           pointer_or_null<scalar_t>(d_x_beside),
@@ -135,7 +140,9 @@ RoutedTokens normalise_and_route_cuda(const at::Tensor& h, const at::Tensor& nor
   RoutedTokens tokens{
       stream.residual, routed[0].reshape({-1, h.size(2)}), {routed[2], routed[1], {}, {}}};
   if (request.with_probabilities) tokens.routing.probabilities = routed[3];
-  tokens.routing.counts = count_by_expert_cuda(tokens.routing.indices, tokens.routing.weights);
+  // An evaluation has no use for them.
+  if (at::GradMode::is_enabled())
+    tokens.routing.counts = count_by_expert_cuda(tokens.routing.indices, tokens.routing.weights);
   return tokens;
 }
 

@@ -1,10 +1,14 @@
 // From topology logits to the physical dimensions each expert uses (paper section on the topology
 // game).
 //
-//   partition       expert i owns the columns iB .. (i+1)B-1, B = floor(D/N) (Eq. 2) control force
-//   I = sigma(A) Pi: column c of row i is sigma(A_ij), j the owner of c; 0 if none (Eq. 4)
-//   selection       S_i = the r largest entries of I_i, ties to the lowest index (Eq. 5, 6) gate
-//   s_i = mean of the selected entries of I_i, differentiable in A                 (Eq. 8)
+//   partition       expert i owns the columns iB .. (i+1)B-1, B = floor(D/N) (Eq. 2)
+//
+//   control force   I = sigma(A) Pi: column c of row i is sigma(A_ij), j the owner of c; 0 if none
+//                   (Eq. 4)
+//
+//   selection       S_i = the r largest entries of I_i, ties to the lowest index (Eq. 5, 6)
+//
+//   gate            s_i = mean of the selected entries of I_i, differentiable in A (Eq. 8)
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -5,7 +5,7 @@
 
 #include "kernels/block_grid.h"
 #include "kernels/block_sum.h"
-#include "kernels/top_k_routing_blocks.h"
+#include "kernels/top_k_row.h"
 
 namespace cdsp {
 

@@ -38,6 +38,7 @@ class TopologyCuda : public torch::autograd::Function<TopologyCuda> {
 
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     const at::Tensor slope = context->get_saved_variables()[0];
+    if (!upstream[0].defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     return {upstream[0].unsqueeze(1) * slope, at::Tensor(), at::Tensor()};
   }
 };

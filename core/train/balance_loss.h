@@ -1,5 +1,6 @@
 // The load-balance losses of the baselines (spec section 6). Adding one: an enum value, its
-// spelling in config/, and in balance_loss.cpp a case for autograd and one with its slope.
+// spelling in config/, in balance_loss.cpp a case for autograd and one with its slope, and the same
+// as a block program in objective_blocks.h, which objective_cuda.cpp runs.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -18,8 +18,8 @@ struct LossAndGradient {
 };
 
 /// Arguments as forward_and_loss() takes them. The fused engine on the host has a backward pass of
-/// its own (model/network_pass.h); all others go through LibTorch's autograd, the CUDA kernels from
-/// the network's outputs on, the objective having its gradient written down.
+/// its own (model/network_pass.h); all others go through LibTorch's autograd, the CUDA kernels back
+/// from the network's outputs, the objective having its gradient written down.
 LossAndGradient loss_and_gradient(const Config& config, const Network& network, const Batch& batch,
                                   const at::Tensor& tasks, const std::vector<LaggedGame>& games,
                                   const std::vector<at::Tensor>& epoch_conflict);

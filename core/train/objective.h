@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "conflict/lagged_game.h"
 #include "model/network.h"
+#include "model/network_pass.h"
 
 namespace cdsp {
 
@@ -30,6 +31,11 @@ struct Objective {
 /// baselines.
 Objective objective(const Config& config, const ForwardResult& forward, const at::Tensor& labels,
                     const std::vector<at::Tensor>& conflicts);
+
+struct ObjectiveAndGradient {
+  Objective terms;           // as objective() gives them; not differentiable
+  OutputGradients gradient;  // of terms.total
+};
 
 /// Cross entropy of each image [batch]; logits [batch, classes], labels int64 [batch].
 at::Tensor cross_entropy_per_image(const at::Tensor& logits, const at::Tensor& labels);

@@ -7,15 +7,9 @@
 #include <ATen/core/Tensor.h>
 
 #include "config/config.h"
-#include "model/network_pass.h"
 #include "train/objective.h"
 
 namespace cdsp {
-
-struct ObjectiveAndGradient {
-  Objective terms;           // as objective() gives them; not differentiable
-  OutputGradients gradient;  // of terms.total
-};
 
 /// Arguments as objective() takes them.
 ObjectiveAndGradient objective_and_gradient_cpu(const Config& config, const ForwardResult& forward,

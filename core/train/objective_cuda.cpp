@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
-#include "conflict/penalty.h"
+#include "conflict/conflict_terms.h"
 #include "kernels/optional_input.h"
 #include "train/objective_blocks.h"
 
@@ -56,6 +56,7 @@ ObjectiveAndGradient objective_and_gradient_cuda(const Config& config, const For
   OutputGradients gradient;
   at::Tensor terms, balance_parts;
   if (has_game) {
+    TORCH_CHECK(!forward.sites.empty(), "a cdsp network's layers, asked for the game's sites");
     terms = at::empty({2}, sums);
     for (size_t layer = 0; layer < forward.sites.size(); ++layer) {
       const ConflictSite& site = forward.sites[layer];

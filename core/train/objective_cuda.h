@@ -7,7 +7,7 @@
 
 #include "config/config.h"
 #include "conflict/lagged_game.h"
-#include "train/objective_cpu.h"
+#include "train/objective.h"
 
 namespace cdsp {
 

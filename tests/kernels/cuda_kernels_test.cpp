@@ -172,17 +172,21 @@ TEST_CASE("on a GPU the lowest expert wins among equal logits") {
                            {at::zeros({experts, 4}, at::kDouble), at::eye(experts, at::kDouble)},
                            1);
       logits[299].fill_(0.3);
+      const at::Tensor e = draw.normal({300, experts});
       check_on_gpu([&](const Place& p) {
+        const at::Tensor in = p.input(logits);
         const auto ones = [&p](at::IntArrayRef size) {
           return p.value(at::ones(size, at::kDouble));
         };
-        const Routing routing =
-            normalise_and_route(
-                ones({300, 1, 4}), ones({4}), {p.value(weight), ones({experts}), p.value(logits)},
-                p.value(at::eye(300, at::kDouble)), {k, RouterNorm::kToken, false}, p.engine)
-                .routing;
+        const Routing routing = normalise_and_route(ones({300, 1, 4}), ones({4}),
+                                                    {p.value(weight), ones({experts}), in},
+                                                    p.value(at::eye(300, at::kDouble)),
+                                                    {k, RouterNorm::kToken, false}, p.engine)
+                                    .routing;
         CHECK(at::equal(routing.indices[299].to(at::kCPU), at::arange(k)));
-        return Tensors{routing.weights, routing.indices};
+        Tensors answers = with_gradients(routing.weights, p.value(e), {in});
+        answers.push_back(routing.indices);
+        return answers;
       });
     }
   }

@@ -10,6 +10,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAStream.h>
 #include <c10/util/Exception.h>
 #include <torch/library.h>
@@ -32,6 +33,7 @@ bool is_on_gpu(const at::Tensor& tensor) { return tensor.defined() && tensor.is_
 at::Tensor on_host(const at::Tensor& tensor) {
   if (!tensor.defined()) return tensor;
   if (!is_on_gpu(tensor)) {  // a number of the host freezes
+    TORCH_CHECK(tensor.dim() == 0, "a tensor of the host among the GPU's");
     const at::Tensor frozen = tensor.clone();
     frozen.unsafeGetTensorImpl()->set_wrapped_number(
         tensor.unsafeGetTensorImpl()->is_wrapped_number());
@@ -82,6 +84,28 @@ Values all_changed(const Values& values, const Change& change) {
   return result;
 }
 
+/// Operations whose answer's shape, or whose answer for the host, depends on values: a GPU is
+/// waited for, which a capture forbids.
+bool waits_for_values(const c10::FunctionSchema& schema, const Values& arguments) {
+  static const std::set<std::string> names = {"aten::nonzero",
+                                              "aten::masked_select",
+                                              "aten::equal",
+                                              "aten::bincount",
+                                              "aten::_unique",
+                                              "aten::_unique2",
+                                              "aten::unique_dim",
+                                              "aten::unique_consecutive",
+                                              "aten::repeat_interleave"};
+  if (names.count(schema.name()) > 0) return true;
+  for (const c10::IValue& value : arguments) {  // a table of indices, of which some are a choice
+    if (!value.isOptionalTensorList()) continue;
+    for (const std::optional<at::Tensor>& index : value.toOptionalTensorVector())
+      if (index && (index->scalar_type() == at::kBool || index->scalar_type() == at::kByte))
+        return true;
+  }
+  return false;
+}
+
 /// The argument that answer `index` is, of an operation that writes to its arguments.
 std::optional<size_t> written_argument(const c10::FunctionSchema& schema, size_t index) {
   const c10::AliasInfo* answer = schema.returns()[index].alias_info();
@@ -101,8 +125,17 @@ void operation(const c10::OperatorHandle& handle, torch::jit::Stack* stack) {
   const Values arguments(first, stack->end());
   stack->erase(first, stack->end());
 
-  // On zeros first, which tells the shapes of the answers: what is on the GPU may not be there yet.
-  Values shapes = all_changed(arguments, zeros_like_it);
+  void* const stream = c10::cuda::getCurrentCUDAStream().stream();
+
+  // On zeros first, which tells the shapes of the answers: what is on the GPU is not there yet.
+  const bool waits = waits_for_values(schema, arguments);
+  if (waits) {
+    wait_for(stream);
+    C10_CUDA_CHECK(cudaGetLastError());
+  }
+  Values shapes = all_changed(arguments, [waits](const at::Tensor& tensor) {
+    return waits && is_on_gpu(tensor) ? on_host(tensor).clone() : zeros_like_it(tensor);
+  });
   {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
     handle.callBoxed(shapes);
@@ -120,19 +153,26 @@ void operation(const c10::OperatorHandle& handle, torch::jit::Stack* stack) {
           at::empty_strided(like.sizes(), like.strides(), like.options().device(at::kCUDA));
       fresh[i] = on_host(answer);
       stack->push_back(answer);
-    } else {
+    } else if (shapes[i].isTensor() || shapes[i].isNone() || waits) {
       stack->push_back(shapes[i]);
+    } else {
+      end_program(schema.name() + " answers with something other than tensors");
     }
   }
 
   const Values frozen = all_changed(arguments, on_host);
-  enqueue(c10::cuda::getCurrentCUDAStream().stream(), schema.name(), [handle, frozen, fresh] {
+  enqueue(stream, schema.name(), [handle, frozen, fresh] {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
     Values values = frozen;
     handle.callBoxed(values);
-    for (size_t i = 0; i < fresh.size(); ++i)
-      if (fresh[i].defined()) fresh[i].copy_(values[i].toTensor());
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      if (!fresh[i].defined()) continue;
+      if (fresh[i].sizes() != values[i].toTensor().sizes())
+        end_program(handle.schema().name() + " has answers whose shape depends on values");
+      fresh[i].copy_(values[i].toTensor());
+    }
   });
+  C10_CUDA_CHECK(cudaGetLastError());
 }
 
 /// Copies between host and GPU are LibTorch's own, with the runtime's calls.

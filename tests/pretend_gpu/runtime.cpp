@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,7 +24,8 @@ namespace {
 
 constexpr size_t kMemory = size_t{16} << 30;
 constexpr size_t kPage = size_t{2} << 20;  // what cudaMalloc hands out is a multiple of
-/// Where no memory of the host is ever mapped, so that an address tells whose it is.
+/// Where no memory of the host is ever mapped, so that an address tells whose it is (x86-64; two
+/// neighbouring int of which the upper is 20,480 to 32,767 look like an address of the host, too).
 constexpr uintptr_t kFirstAddress = uintptr_t{1} << 45;
 constexpr uint64_t kLowestOfHost = 0x500000000000, kHighestOfHost = 0x800000000000;
 
@@ -34,15 +36,26 @@ struct Node {
 
 using Graph = std::vector<Node>;
 
+/// Work is done as late as may be: when somebody waits for it.
 struct Stream {
+  std::deque<Node> pending;
+  bool was_called_busy = false;  // by the last query
   bool waits_for_default = true;
   std::unique_ptr<Graph> captured;  // while it is captured
   bool is_spoilt = false;           // by a call that a capture forbids
   unsigned long long capture = 0;   // number of its capture
 };
 
-struct Event {
+/// A place in a stream's work.
+struct Mark {
+  Stream* stream = nullptr;
+  bool is_reached = false;
   double milliseconds = 0;
+};
+
+struct Event {
+  std::shared_ptr<Mark> mark;
+  bool was_called_busy = false;
   bool is_of_capture = false;
 };
 
@@ -60,6 +73,7 @@ class Device {
   std::recursive_mutex mutex;
   size_t used = 0;
   std::map<char*, size_t> allocated;
+  std::set<const void*> pinned;
   std::multimap<size_t, char*> free;
   std::set<Stream*> streams;
   Stream default_stream;
@@ -67,7 +81,6 @@ class Device {
   unsigned long long captures = 0;
   int capturing = 0;
   size_t nodes_of_last_graph = 0;
-  cudaError_t last_error = cudaSuccess;
   const bool protects = std::getenv("PRETEND_GPU_PROTECT") != nullptr;
   int open = 0;
 
@@ -100,6 +113,7 @@ class Open {
 
 using Lock = std::lock_guard<std::recursive_mutex>;
 
+thread_local cudaError_t last_error = cudaSuccess;
 thread_local cudaStreamCaptureMode mode_of_thread = cudaStreamCaptureModeGlobal;
 
 Stream& stream_of(cudaStream_t handle) {
@@ -108,29 +122,40 @@ Stream& stream_of(cudaStream_t handle) {
   return is_default ? Device::get().default_stream : *reinterpret_cast<Stream*>(handle);
 }
 
-cudaError_t fail(cudaError_t error) { return Device::get().last_error = error; }
+cudaError_t fail(cudaError_t error) { return last_error = error; }
 
-[[noreturn]] void end_program(const std::string& why) {
-  std::fprintf(stderr, "pretend GPU: %s\n", why.c_str());
-  std::abort();
+/// The capture of this stream, if there is one, can only fail from here on.
+cudaError_t spoil(Stream& stream, cudaError_t error) {
+  stream.is_spoilt = stream.captured != nullptr;
+  return fail(error);
 }
 
 /// For the calls that no thread may make while anything is captured, unless it asked for leave.
 bool is_forbidden_now() {
   Device& device = Device::get();
   if (device.capturing == 0 || mode_of_thread == cudaStreamCaptureModeRelaxed) return false;
-  for (Stream* stream : device.streams) stream->is_spoilt = stream->captured != nullptr;
-  fail(cudaErrorStreamCaptureUnsupported);
+  for (Stream* stream : device.streams) spoil(*stream, cudaErrorStreamCaptureUnsupported);
   return true;
 }
 
-/// Waiting for a stream, or asking whether it is done.
-cudaError_t wait_for(Stream& stream) {
-  if (stream.captured) {
-    stream.is_spoilt = true;
-    return fail(cudaErrorStreamCaptureUnsupported);
-  }
-  return is_forbidden_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+void do_next(Stream& stream) {
+  const Node node = std::move(stream.pending.front());
+  stream.pending.pop_front();
+  const Open open;
+  node.work();
+}
+
+void finish(Stream& stream) {
+  while (!stream.pending.empty()) do_next(stream);
+}
+
+void finish_all() {
+  finish(Device::get().default_stream);
+  for (Stream* stream : Device::get().streams) finish(*stream);
+}
+
+void reach(const Mark& mark) {
+  while (!mark.is_reached) do_next(*mark.stream);
 }
 
 cudaError_t enqueue_on(Stream& stream, Node node) {
@@ -144,9 +169,28 @@ cudaError_t enqueue_on(Stream& stream, Node node) {
     for (const Stream* other : device.streams)
       if (other->captured && other->waits_for_default) return fail(cudaErrorStreamCaptureImplicit);
   }
-  const Open open;
-  node.work();
+  stream.pending.push_back(std::move(node));
   return cudaSuccess;
+}
+
+/// Whether what a query asks for is done. The first one is told that it is not.
+cudaError_t answer_query(bool is_done, bool& was_called_busy) {
+  if (is_done || was_called_busy) {
+    was_called_busy = false;
+    return cudaSuccess;
+  }
+  was_called_busy = true;
+  return fail(cudaErrorNotReady);
+}
+
+void require_allocated(const void* address, size_t size, const char* what) {
+  const auto& allocated = Device::get().allocated;
+  auto after = allocated.upper_bound(static_cast<char*>(const_cast<void*>(address)));
+  if (after != allocated.begin()) {
+    const auto& [place, length] = *--after;
+    if (static_cast<const char*>(address) + size <= place + length) return;
+  }
+  end_program(std::string(what) + " of device memory that nobody has");
 }
 
 cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, Stream& stream) {
@@ -155,7 +199,16 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, S
                              (kind == cudaMemcpyDeviceToHost && (to_device || !from_device)) ||
                              (kind == cudaMemcpyDeviceToDevice && (!to_device || !from_device));
   if (is_told_wrong) end_program("a copy between other memories than it says");
-  return enqueue_on(stream, {"copy", [=] { std::memcpy(to, from, size); }});
+  if (size == 0) return cudaSuccess;
+  if (to_device) require_allocated(to, size, "a copy");
+  if (from_device) require_allocated(from, size, "a copy");
+  const auto& pinned = Device::get().pinned;
+  const bool is_at_once =
+      !stream.captured && (!to_device || !from_device) && pinned.count(to_device ? from : to) == 0;
+  const cudaError_t error = enqueue_on(stream, {"copy", [=] { std::memcpy(to, from, size); }});
+  // With memory of the host that is not pinned the call comes back when the copy is made.
+  if (is_at_once && error == cudaSuccess) finish(stream);
+  return error;
 }
 
 cudaError_t refuse_kernel(const void* kernel) {
@@ -172,11 +225,18 @@ double milliseconds_now() {
 
 }  // namespace
 
+void end_program(const std::string& why) {
+  std::fprintf(stderr, "pretend GPU: %s\n", why.c_str());
+  std::abort();
+}
+
 void enqueue(void* stream, const std::string& name, Work work) {
   const Lock lock(Device::get().mutex);
   // An error shows at the next look for one, as a launch's does.
   enqueue_on(stream_of(static_cast<cudaStream_t>(stream)), {name, std::move(work)});
 }
+
+void wait_for(void* stream) { cudaStreamSynchronize(static_cast<cudaStream_t>(stream)); }
 
 bool is_device_memory(const void* address) { return Device::get().owns(address); }
 
@@ -186,8 +246,8 @@ using namespace pretend_gpu;
 
 extern "C" {
 
-void pretend_gpu_launch(void* stream, const char* name, const void* program, size_t size,
-                        void (*emulate)(const void*)) {
+int pretend_gpu_launch(void* stream, const char* name, const void* program, size_t size,
+                       void (*emulate)(const void*)) {
   std::vector<char> frozen(size);
   std::memcpy(frozen.data(), program, size);
   for (size_t at = 0; at + sizeof(uint64_t) <= size; at += sizeof(uint64_t)) {
@@ -197,6 +257,7 @@ void pretend_gpu_launch(void* stream, const char* name, const void* program, siz
       end_program(std::string(name) + " is given an address of the host");
   }
   enqueue(stream, name, [frozen, emulate] { emulate(frozen.data()); });
+  return cudaGetLastError();
 }
 
 size_t pretend_gpu_nodes_of_last_graph() { return Device::get().nodes_of_last_graph; }
@@ -247,13 +308,15 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
 }
 cudaError_t cudaDeviceSynchronize() {
   const Lock lock(Device::get().mutex);
-  return is_forbidden_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  if (Device::get().capturing > 0) {
+    for (Stream* stream : Device::get().streams) spoil(*stream, cudaErrorStreamCaptureUnsupported);
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  finish_all();
+  return cudaSuccess;
 }
-cudaError_t cudaGetLastError() {
-  const Lock lock(Device::get().mutex);
-  return std::exchange(Device::get().last_error, cudaSuccess);
-}
-cudaError_t cudaPeekAtLastError() { return Device::get().last_error; }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() { return last_error; }
 const char* cudaGetErrorString(cudaError_t error) {
   thread_local std::string text;
   text = "pretend CUDA error " + std::to_string(static_cast<int>(error));
@@ -297,6 +360,9 @@ cudaError_t cudaFree(void* address) {
   if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
   const auto found = device.allocated.find(static_cast<char*>(address));
   if (found == device.allocated.end()) return fail(cudaErrorInvalidValue);
+  finish_all();  // as cudaFree does
+  const Open open;
+  std::memset(found->first, 0xFF, found->second);
   device.free.emplace(found->second, found->first);
   device.allocated.erase(found);
   return cudaSuccess;
@@ -305,14 +371,21 @@ cudaError_t cudaHostAlloc(void** address, size_t size, unsigned) {
   const Lock lock(Device::get().mutex);
   if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
   *address = std::malloc(size);
-  return *address != nullptr ? cudaSuccess : fail(cudaErrorMemoryAllocation);
+  if (*address == nullptr) return fail(cudaErrorMemoryAllocation);
+  Device::get().pinned.insert(*address);
+  return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* address) {
+  const Lock lock(Device::get().mutex);
+  finish_all();
+  Device::get().pinned.erase(address);
   std::free(address);
   return cudaSuccess;
 }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
+  const Lock lock(Device::get().mutex);
   std::memset(attributes, 0, sizeof *attributes);
+  if (Device::get().pinned.count(address) > 0) attributes->type = cudaMemoryTypeHost;
   if (!is_device_memory(address)) return cudaSuccess;
   attributes->type = cudaMemoryTypeDevice;
   attributes->devicePointer = const_cast<void*>(address);
@@ -331,6 +404,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind k
 cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t stream) {
   const Lock lock(Device::get().mutex);
   if (!is_device_memory(to)) end_program("cudaMemsetAsync is given an address of the host");
+  if (size > 0) require_allocated(to, size, "setting");
   return enqueue_on(stream_of(stream), {"set", [=] { std::memset(to, value, size); }});
 }
 
@@ -347,17 +421,27 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* handle, unsigned flags, i
 }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   const Lock lock(Device::get().mutex);
+  finish(stream_of(handle));
   Device::get().streams.erase(&stream_of(handle));
   delete reinterpret_cast<Stream*>(handle);
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   const Lock lock(Device::get().mutex);
-  return wait_for(stream_of(stream));
+  Stream& stream = stream_of(handle);
+  if (stream.captured) return spoil(stream, cudaErrorStreamCaptureUnsupported);
+  if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
+  finish(stream);
+  return cudaSuccess;
 }
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const Lock lock(Device::get().mutex);
-  return wait_for(stream_of(stream));
+  Stream& stream = stream_of(handle);
+  if (stream.captured) return spoil(stream, cudaErrorStreamCaptureUnsupported);
+  if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
+  const cudaError_t answer = answer_query(stream.pending.empty(), stream.was_called_busy);
+  if (answer == cudaSuccess) finish(stream);
+  return answer;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* handle, unsigned) {
   *handle = reinterpret_cast<cudaEvent_t>(new Event);
@@ -368,34 +452,65 @@ cudaError_t cudaEventDestroy(cudaEvent_t handle) {
   delete reinterpret_cast<Event*>(handle);
   return cudaSuccess;
 }
-cudaError_t cudaEventRecordWithFlags(cudaEvent_t handle, cudaStream_t stream, unsigned) {
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t handle, cudaStream_t stream_handle, unsigned) {
   const Lock lock(Device::get().mutex);
+  Stream& stream = stream_of(stream_handle);
   auto& event = *reinterpret_cast<Event*>(handle);
-  event.is_of_capture = stream_of(stream).captured != nullptr;
-  event.milliseconds = milliseconds_now();
-  return cudaSuccess;
+  event.is_of_capture = stream.captured != nullptr;
+  if (event.is_of_capture) return cudaSuccess;
+  event.mark = std::make_shared<Mark>();
+  event.mark->stream = &stream;
+  event.was_called_busy = false;
+  return enqueue_on(stream, {"event", [mark = event.mark] {
+                               mark->is_reached = true;
+                               mark->milliseconds = milliseconds_now();
+                             }});
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return cudaEventRecordWithFlags(event, stream, 0);
 }
-cudaError_t cudaEventQuery(cudaEvent_t handle) {
-  const Lock lock(Device::get().mutex);
-  if (reinterpret_cast<const Event*>(handle)->is_of_capture) return fail(cudaErrorCapturedEvent);
+/// What both ways to ask for an event begin with.
+static cudaError_t look_at(Event& event) {
+  if (event.is_of_capture) {
+    for (Stream* stream : Device::get().streams) spoil(*stream, cudaErrorCapturedEvent);
+    return cudaErrorCapturedEvent;
+  }
   return is_forbidden_now() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t handle) { return cudaEventQuery(handle); }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  *milliseconds = static_cast<float>(reinterpret_cast<const Event*>(to)->milliseconds -
-                                     reinterpret_cast<const Event*>(from)->milliseconds);
+cudaError_t cudaEventQuery(cudaEvent_t handle) {
+  const Lock lock(Device::get().mutex);
+  auto& event = *reinterpret_cast<Event*>(handle);
+  if (const cudaError_t error = look_at(event); error != cudaSuccess) return error;
+  if (!event.mark) return cudaSuccess;
+  const cudaError_t answer = answer_query(event.mark->is_reached, event.was_called_busy);
+  if (answer == cudaSuccess) reach(*event.mark);
+  return answer;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
+  const Lock lock(Device::get().mutex);
+  auto& event = *reinterpret_cast<Event*>(handle);
+  if (const cudaError_t error = look_at(event); error != cudaSuccess) return error;
+  if (event.mark) reach(*event.mark);
   return cudaSuccess;
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   const Lock lock(Device::get().mutex);
-  const bool is_captured = stream_of(stream).captured != nullptr;
-  // Work is done when it is enqueued, so there is nothing to wait for.
-  return is_captured == reinterpret_cast<const Event*>(event)->is_of_capture
-             ? cudaSuccess
-             : fail(cudaErrorStreamCaptureIsolation);
+  const auto &begin = reinterpret_cast<const Event*>(from)->mark,
+             &end = reinterpret_cast<const Event*>(to)->mark;
+  if (!begin || !end) return fail(cudaErrorInvalidResourceHandle);
+  if (!begin->is_reached || !end->is_reached) return fail(cudaErrorNotReady);
+  *milliseconds = static_cast<float>(end->milliseconds - begin->milliseconds);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned) {
+  const Lock lock(Device::get().mutex);
+  Stream& stream = stream_of(handle);
+  const Event& event = *reinterpret_cast<const Event*>(event_handle);
+  // A second stream could join a capture by this; nobody here has one do so.
+  if ((stream.captured != nullptr) != event.is_of_capture)
+    return spoil(stream, cudaErrorStreamCaptureIsolation);
+  if (event.is_of_capture || !event.mark) return cudaSuccess;
+  return enqueue_on(stream, {"wait", [mark = event.mark] { reach(*mark); }});
 }
 
 // ---- captures and graphs
@@ -451,7 +566,8 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatu
   return cudaStreamIsCapturing(handle, status);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
-  *ready = reinterpret_cast<cudaGraphExec_t>(new Graph(*reinterpret_cast<const Graph*>(graph)));
+  *ready = reinterpret_cast<cudaGraphExec_t>(new std::shared_ptr<const Graph>(
+      std::make_shared<const Graph>(*reinterpret_cast<const Graph*>(graph))));
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* ready, cudaGraph_t graph,
@@ -460,17 +576,19 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* ready, cudaGraph_t gr
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
   const Lock lock(Device::get().mutex);
-  if (stream_of(stream).captured) return fail(cudaErrorStreamCaptureUnsupported);
-  const Open open;
-  for (const Node& node : *reinterpret_cast<const Graph*>(ready)) node.work();
-  return cudaSuccess;
+  if (stream_of(stream).captured)
+    return spoil(stream_of(stream), cudaErrorStreamCaptureUnsupported);
+  const auto graph = *reinterpret_cast<const std::shared_ptr<const Graph>*>(ready);
+  return enqueue_on(stream_of(stream), {"graph", [graph] {
+                                          for (const Node& node : *graph) node.work();
+                                        }});
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete reinterpret_cast<Graph*>(graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
-  delete reinterpret_cast<Graph*>(ready);
+  delete reinterpret_cast<std::shared_ptr<const Graph>*>(ready);
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, size_t* count) {

@@ -1,5 +1,5 @@
-// Top-k routing of one token (top_k_routing.h), for block programs. Over the k chosen experts j,
-// upstream e = dL/dw:
+// Ranking a row of numbers, and the top-k routing of one token (top_k_routing.h), for block
+// programs. Over the k chosen experts j, upstream e = dL/dw:
 //
 //   w_j = exp(l_j - l_max) / sum_j exp(l_j - l_max)        dl_j = w_j (e_j - sum_j w_j e_j)
 #pragma once
@@ -11,8 +11,8 @@
 
 namespace cdsp {
 
-/// Whether logit a of expert i comes before logit b of expert j: the larger first, NaN before all
-/// numbers as in LibTorch's sort, ties to the lower expert.
+/// Whether logit a of place i comes before logit b of place j: the larger first, NaN before all
+/// numbers as in LibTorch's sort, ties to the lower place.
 template <typename T>
 CDSP_HOST_DEVICE bool routed_before(T a, int i, T b, int j) {
   const bool a_is_nan = a != a, b_is_nan = b != b;
@@ -60,7 +60,7 @@ CDSP_HOST_DEVICE void top_k_slopes(const int64_t* indices, const T* weights, con
   }
 }
 
-/// The softmax over all experts, in the order and roundings of LibTorch's definition.
+/// The softmax over all experts.
 template <typename T>
 CDSP_HOST_DEVICE void softmax_of(const T* logits, int experts, T* probabilities) {
   T largest = logits[0];
