@@ -4,9 +4,12 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -75,6 +78,10 @@ void check_files_are_those_of_runs_alone(const MakeRuns& make) {
     REQUIRE(fs::exists(other / "blind_eval" / "blind_eval.json"));
     const auto expected = files_without_clock(run.folder), found = files_without_clock(other);
     REQUIRE(found.size() == expected.size());
+    if (run.config.train.device != "cpu") {  // and not two times call by call
+      std::ifstream file(other / "run.json");
+      CHECK(nlohmann::json::parse(file).at("step") == "graph");
+    }
     for (size_t i = 0; i < found.size(); ++i) {
       INFO(expected[i].first);
       CHECK(found[i].first == expected[i].first);

@@ -13,6 +13,7 @@
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
+#include "support/gpu.h"
 #include "support/tiny_setup.h"
 #include "train/log_step_blocks.h"
 #include "train/metric_vector.h"
@@ -81,8 +82,27 @@ ObjectiveAndGradient by_block_programs(const Config& config, const Outputs& outp
   ObjectiveAndGradient result = objective_and_gradient_cuda(config, outputs.forward, outputs.labels,
                                                             outputs.games, epoch_conflict);
   for (size_t layer = 0; layer < epoch_conflict.size(); ++layer)
-    CHECK(at::equal(epoch_conflict[layer], outputs.conflicts[layer].to(at::kDouble) + 1.0));
+    CHECK(at::equal(epoch_conflict[layer].to(at::kCPU),
+                    outputs.conflicts[layer].to(at::kCPU, at::kDouble) + 1.0));
   return result;
+}
+
+/// The same numbers on a GPU.
+Outputs on_gpu(const Outputs& outputs) {
+  const at::Device gpu(at::kCUDA, 0);
+  Outputs moved = outputs;
+  const auto move = [&gpu](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.detach().to(gpu);
+  };
+  for (at::Tensor* tensor : {&moved.forward.logits, &moved.labels}) move(*tensor);
+  for (Routing& routing : moved.forward.routing)
+    for (at::Tensor* tensor : {&routing.indices, &routing.weights, &routing.probabilities})
+      move(*tensor);
+  for (ConflictSite& site : moved.forward.sites)
+    for (at::Tensor* tensor : {&site.alpha, &site.active}) move(*tensor);
+  for (LaggedGame& game : moved.games) game.restore(game.lagged().to(gpu));
+  for (at::Tensor& conflict : moved.conflicts) move(conflict);
+  return moved;
 }
 
 void check_objective(const Config& config, at::ScalarType dtype, const Written& written) {
@@ -138,6 +158,38 @@ TEST_CASE("the written objectives are that of LibTorch's operations, and so are 
         check_objective(config, dtype, in_loops);
         check_objective(config, dtype, by_block_programs);
       }
+    }
+  }
+}
+
+TEST_CASE("on a GPU the objective and its gradient are what their source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  const at::ScalarType dtype = GENERATE(at::kDouble, at::kFloat);
+  const double tolerance = dtype == at::kDouble ? 1e-12 : 2e-5;
+  const Variant variant = GENERATE(Variant::kCdsp, Variant::kBaseline);
+  for (const auto& penalty : spellings<ConflictPenalty>()) {
+    for (const auto& kind : spellings<BalanceKind>()) {
+      INFO(to_string(variant) << ", " << penalty.text << ", " << kind.text << ", " << dtype);
+      Config config = tiny_config(variant);
+      config.conflict.penalty = penalty.value;
+      config.conflict.determinism = 0.75;
+      config.balance.kind = kind.value;
+      const Outputs outputs(variant, dtype, 6);
+      const auto expected = by_block_programs(config, outputs),
+                 found = by_block_programs(config, on_gpu(outputs));
+      const auto check = [&](const at::Tensor& there, const at::Tensor& here) {
+        CHECK(relative_error(there.to(at::kCPU), here) < tolerance);
+      };
+      check(found.terms.total, expected.terms.total);
+      check(found.terms.conflict, expected.terms.conflict);
+      check(found.terms.reg, expected.terms.reg);
+      check(found.terms.balance, expected.terms.balance);
+      check(found.terms.sample_losses, expected.terms.sample_losses);
+      check(found.gradient.logits, expected.gradient.logits);
+      for (size_t i = 0; i < expected.gradient.alpha.size(); ++i)
+        check(found.gradient.alpha.at(i), expected.gradient.alpha[i]);
+      for (size_t i = 0; i < expected.gradient.probabilities.size(); ++i)
+        check(found.gradient.probabilities.at(i), expected.gradient.probabilities[i]);
     }
   }
 }
