@@ -121,8 +121,11 @@ void DeviceStep::enqueue(int64_t count) {
   const int64_t num_tasks = network_.input_shape().tasks;
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
-  const auto [forward, terms, gradient] =
+  const LossAndGradient found =
       loss_and_gradient(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
+  const ForwardResult& forward = found.forward;
+  const Objective& terms = found.terms;
+  const FlatGradient& gradient = found.gradient;
 
   // Before the update: the measures are of the parameters that this step's loss saw.
   const at::Tensor topology = topology_numbers();

@@ -139,7 +139,7 @@ TEST_CASE("on a GPU norm and router give what their source gives on the host") {
     for (const bool is_told : {true, false}) {
       at::Tensor told = at::eye(3, at::kDouble).repeat({2, 1}).narrow(0, 0, 5).contiguous();
       told[4].zero_();
-      check_on_gpu([&](const Place& p) {
+      check_on_gpu([&, k = k](const Place& p) {
         Tensors in = {p.input(h), p.input(norm), p.input(weight), p.input(bias)};
         const at::Tensor tasks = p.input(embedding);
         if (is_told) in.push_back(tasks);
