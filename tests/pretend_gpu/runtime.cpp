@@ -263,7 +263,6 @@ int pretend_gpu_launch(void* stream, const char* name, const void* program, size
 size_t pretend_gpu_nodes_of_last_graph() { return Device::get().nodes_of_last_graph; }
 
 // ---- the device: one, of compute capability 9.0
-// ----------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -325,7 +324,6 @@ const char* cudaGetErrorString(cudaError_t error) {
 const char* cudaGetErrorName(cudaError_t error) { return cudaGetErrorString(error); }
 
 // ---- memory
-// ----------------------------------------------------------------------------------------
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *total = kMemory;
@@ -409,7 +407,6 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t strea
 }
 
 // ---- streams and events
-// ----------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* handle, unsigned flags, int) {
   const Lock lock(Device::get().mutex);
@@ -514,7 +511,6 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
 }
 
 // ---- captures and graphs
-// ---------------------------------------------------------------------------
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
   std::swap(*mode, mode_of_thread);
@@ -597,7 +593,6 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, size_t* count
 }
 
 // ---- kernels: known by name, to say which one nobody stands in for
-// --------------------------------
 
 // Called by code that nvcc writes, which declares them for itself.
 #pragma GCC diagnostic ignored "-Wmissing-declarations"
