@@ -134,3 +134,9 @@ TEST_CASE("every pair of token and expert has one row, and padding weighs nothin
     CHECK(at::equal(grouping.weight.squeeze(1).masked_select(used), expected.masked_select(used)));
   }
 }
+
+TEST_CASE("more tokens than float32 can count are refused, not miscounted") {
+  const at::Tensor choices = at::zeros({1, 1}, at::kLong).expand({(int64_t{1} << 24) + 1, 1});
+  CHECK_THROWS_WITH(count_by_expert_cuda(choices, at::zeros({1, 1}, at::kFloat)),
+                    Catch::Matchers::ContainsSubstring("2^24"));
+}

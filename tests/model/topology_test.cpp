@@ -6,6 +6,8 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "config/config.h"
 #include "support/catch.h"
@@ -160,6 +162,24 @@ TEST_CASE("only the links that were selected get a gradient through the gate") {
       gradients_of(select_topology(alpha, 12, 6, engine).gate.sum(), {alpha})[0];
   const at::Tensor expected = at::tensor({1, 0, 1, 1, 1, 0, 1, 0, 1}, at::kLong).view({3, 3});
   CHECK(at::equal(gradient.ne(0).to(at::kLong), expected));
+}
+
+TEST_CASE("where nothing flows back into the gate, nothing flows into alpha") {
+  // LibTorch asks an operation for gradients even where what came after it has none to give.
+  struct Dam : torch::autograd::Function<Dam> {
+    static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& x) {
+      return x.clone();
+    }
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                   const torch::autograd::variable_list&) {
+      return {at::Tensor()};
+    }
+  };
+  const Engine engine = GENERATE(Engine::kReference, Engine::kEmulated);
+  const at::Tensor alpha = leaf(Draw(12).normal({3, 3}));
+  const at::Tensor gate = select_topology(alpha, 12, 6, engine).gate;
+  CHECK_FALSE(torch::autograd::grad({Dam::apply(gate).sum()}, {alpha}, {}, false, false, true)[0]
+                  .defined());
 }
 
 TEST_CASE("the selection itself carries no gradient") {
