@@ -1,7 +1,9 @@
 // A GPU that is not there, for machines without one: the host does its work, in the order in which
 // a GPU's streams would be given it.
 //
-//   runtime.cpp     stands in for the CUDA runtime library: memory, streams, events, graphs
+//   device.cpp      stands in for the CUDA runtime library, with
+//   memory.cpp      memory and copies, and
+//   streams.cpp     streams, events, captures, graphs
 //   operations.cpp  has LibTorch's operations on a GPU's tensors computed by the host's
 //   driver.cpp      the one call of the CUDA driver that LibTorch makes on the way
 //
