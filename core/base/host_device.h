@@ -10,6 +10,8 @@
 // Only in nvcc's pass for the GPU: the host compiler does not know this pragma.
 #ifdef __CUDA_ARCH__
 #define CDSP_UNROLL _Pragma("unroll")
+#define CDSP_UNROLL_BY_4 _Pragma("unroll 4")
 #else
 #define CDSP_UNROLL
+#define CDSP_UNROLL_BY_4
 #endif

@@ -3,16 +3,51 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
+#include "kernels/expert_gradients_blocks.h"
 #include "kernels/expert_grouping.h"
 #include "kernels/gate_tables.h"
 #include "kernels/gradient_sink.h"
 #include "kernels/matrix_product.h"
+#include "kernels/row_sums.h"
+#include "kernels/side_stream.h"
 
 namespace cdsp {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+/// What the experts' gradients are made of.
+struct Attributed {
+  at::Tensor x, weights, indices, gate, mask, counts, z, upstream, d_hidden;
+};
+
+/// -> g(U) [N, d, D] and g(V) [N, D, d] of every expert, and their sums over the experts.
+AsideResults attribute_to_experts(const Attributed& in) {
+  const ExpertGrouping grouping = group_by_expert_cuda(in.indices, in.weights, in.counts);
+  const int64_t chunks = grouping.ownership.size(1);
+  const auto experts = static_cast<int>(in.mask.size(0)), d = static_cast<int>(in.x.size(1)),
+             columns = static_cast<int>(in.z.size(1));
+  const at::TensorOptions options = in.x.options();
+  at::Tensor parts = at::empty({chunks, 2, d * columns}, options),
+             g_u = at::empty({experts, d, columns}, options),
+             g_v = at::empty({experts, columns, d}, options),
+             d_u = at::empty({d, columns}, options), d_v = at::empty({columns, d}, options);
+  AT_DISPATCH_FLOATING_TYPES(in.x.scalar_type(), "attribute_to_experts", [&] {
+    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
+    const ChunkOwners<scalar_t> owners{pointer(in.counts), grouping.chunk, chunks, experts};
+    run_grid(ExpertOuterSums<scalar_t>{owners, grouping.token.data_ptr<int64_t>(),
+                                       pointer(grouping.weight), pointer(in.x),
+                                       pointer(in.upstream), pointer(in.z), pointer(in.d_hidden),
+                                       pointer(in.mask), pointer(parts), d, columns},
+             in.x.get_device());
+    run_grid(FinishExpertGradients<scalar_t>{owners, pointer(parts), pointer(in.gate),
+                                             pointer(in.mask), pointer(g_u), pointer(g_v),
+                                             pointer(d_u), pointer(d_v), d, columns},
+             in.x.get_device());
+  });
+  return {g_u, g_v, d_u, d_v};
+}
 
 class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
  public:
@@ -29,7 +64,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
     at::Tensor hidden = at::empty_like(z);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       run_grid(
-          GatedHidden<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
+          GatedHidden<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask), nullptr,
                                 z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
           x.get_device());
     });
@@ -43,50 +78,35 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weights = saved[1], &indices = saved[2], &u = saved[3],
-                     &v = saved[4], &gate = saved[5], &mask = saved[6], &counts = saved[7],
-                     &z = saved[8];
+                     &v = saved[4], &gate = saved[5], &mask = saved[6], &z = saved[8],
+                     counts = saved[7].contiguous();
     const at::Tensor e = upstream[0].contiguous();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const at::Tensor d_hidden = matrix_product(e, v.t(), precision);
-    at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
-               gate_terms = at::empty_like(weights);
-    const ExpertGrouping grouping = group_by_expert_cuda(indices, weights, counts);
-    const int64_t rows = grouping.token.size(0), d = x.size(1), columns = z.size(1);
-    at::Tensor x_rows = at::empty({rows, d}, x.options()), e_rows = at::empty_like(x_rows);
-    at::Tensor d_z_rows = at::empty({rows, columns}, x.options()),
-               hidden_rows = at::empty_like(d_z_rows);
+    const int64_t experts = mask.size(0);
+    const AsideResults of_experts = run_aside(x.get_device(), [=] {
+      return attribute_to_experts({x, weights, indices, gate, mask, counts, z, e, d_hidden});
+    });
+    at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights), gate_parts;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      run_grid(GatedHiddenBackward<scalar_t>{tables_of<scalar_t>(indices, weights, gate, mask),
-                                             pointer(z), pointer(d_hidden), pointer(d_z),
-                                             pointer(d_weights), pointer(gate_terms), x.size(0)},
-               x.get_device());
-      run_grid(
-          PairRows<scalar_t>{grouping.token.data_ptr<int64_t>(), pointer(grouping.weight),
-                             pointer(x), pointer(e), pointer(z), pointer(d_hidden), pointer(x_rows),
-                             pointer(e_rows), pointer(d_z_rows), pointer(hidden_rows), rows,
-                             static_cast<int>(d), static_cast<int>(columns)},
-          x.get_device());
+      GatedHiddenBackward<scalar_t> program{tables_of<scalar_t>(indices, weights, gate, mask),
+                                            z.data_ptr<scalar_t>(),
+                                            d_hidden.data_ptr<scalar_t>(),
+                                            d_z.data_ptr<scalar_t>(),
+                                            d_weights.data_ptr<scalar_t>(),
+                                            nullptr,
+                                            x.size(0)};
+      gate_parts = at::empty({program.blocks(), experts}, x.options());
+      program.gate_parts = gate_parts.data_ptr<scalar_t>();
+      run_grid(program, x.get_device());
     });
-    const at::Tensor g_u = outer_sums(grouping, x_rows, d_z_rows, precision);
-    const at::Tensor g_v = outer_sums(grouping, hidden_rows, e_rows, precision);
-    at::Tensor d_u = at::empty({d, columns}, x.options()),
-               d_v = at::empty({columns, d}, x.options());
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_expert_gradients", [&] {
-      const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-      run_grid(FinishExpertGradients<scalar_t>{pointer(gate), pointer(mask), pointer(g_u),
-                                               pointer(g_v), pointer(d_u), pointer(d_v),
-                                               static_cast<int>(mask.size(0)), static_cast<int>(d),
-                                               static_cast<int>(columns)},
-               x.get_device());
-    });
-    hand_over(*context, {g_u, g_v});
+    hand_over(*context, {of_experts[0], of_experts[1]});
     return {matrix_product(d_z, u.t(), precision),
             d_weights,
             at::Tensor(),
-            d_u,
-            d_v,
-            gate_terms.sum(0),
+            of_experts[2],
+            of_experts[3],
+            sum_of_rows_cuda(gate_parts),
             at::Tensor(),
             at::Tensor(),
             at::Tensor(),

@@ -32,9 +32,15 @@ ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tens
   grouping.token = at::empty({rows}, indices.options());
   grouping.weight = at::empty({rows, 1}, weights.options());
   grouping.ownership = at::empty({experts, chunks}, weights.options());
+  const int64_t tiles = (tokens * k + kPairsOfTile - 1) / kPairsOfTile;
+  const at::Tensor tile_counts = at::empty({tiles, experts}, indices.options().dtype(at::kInt));
+  run_grid(CountPairsOfTiles{indices.data_ptr<int64_t>(), tile_counts.data_ptr<int>(), tokens * k,
+                             static_cast<int>(experts)},
+           indices.get_device());
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "group_by_expert", [&] {
     run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), counts.data_ptr<scalar_t>(),
-                                  weights.data_ptr<scalar_t>(), grouping.token.data_ptr<int64_t>(),
+                                  weights.data_ptr<scalar_t>(), tile_counts.data_ptr<int>(),
+                                  grouping.token.data_ptr<int64_t>(),
                                   grouping.weight.data_ptr<scalar_t>(),
                                   grouping.ownership.data_ptr<scalar_t>(), tokens, grouping.chunk,
                                   chunks, static_cast<int>(experts), static_cast<int>(k)},

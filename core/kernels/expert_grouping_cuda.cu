@@ -5,6 +5,7 @@ namespace cdsp {
 
 template void launch_grid(const CountPairs<float>&);
 template void launch_grid(const CountPairs<double>&);
+template void launch_grid(const CountPairsOfTiles&);
 template void launch_grid(const PlacePairs<float>&);
 template void launch_grid(const PlacePairs<double>&);
 

@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/version.h>
 
+#include "kernels/side_stream.h"
+
 namespace cdsp {
 namespace {
 
@@ -56,8 +58,10 @@ class Projected : public torch::autograd::Function<Projected> {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
     const variable_list saved = context->get_saved_variables();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
-    return {matrix_product(upstream[0], saved[1], precision),
-            matrix_product(upstream[0].t(), saved[0], precision), at::Tensor()};
+    const at::Tensor &x = saved[0], &weight = saved[1], &e = upstream[0];
+    const AsideResults d_weight = run_aside(
+        x.get_device(), [=]() -> AsideResults { return {matrix_product(e.t(), x, precision)}; });
+    return {matrix_product(e, weight, precision), d_weight[0], at::Tensor()};
   }
 };
 
@@ -87,7 +91,8 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, Precision pr
 }
 
 at::Tensor projected(const at::Tensor& x, const at::Tensor& weight, Precision precision) {
-  if (precision == Precision::kFull) return at::mm(x, weight.t());
+  // The host has nothing to gain from a function of our own.
+  if (precision == Precision::kFull && !x.is_cuda()) return at::mm(x, weight.t());
   return Projected::apply(x, weight, static_cast<int64_t>(precision));
 }
 

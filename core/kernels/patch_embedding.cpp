@@ -20,9 +20,9 @@ at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at:
   if (engine == Engine::kFused && weight.device().is_cpu()) {
     return embed_patches_cpu(images, patch_size, weight, bias);
   }
-  const at::Tensor patches = uses_block_programs(engine, weight.device())
-                                 ? patches_cuda(images, patch_size, weight.scalar_type())
-                                 : patches_of(images, patch_size, weight.scalar_type());
+  if (uses_block_programs(engine, weight.device()))
+    return embed_patches_cuda(images, patch_size, weight, bias);
+  const at::Tensor patches = patches_of(images, patch_size, weight.scalar_type());
   const int64_t batch = patches.size(0), positions = patches.size(1);
   return at::addmm(bias, patches.view({batch * positions, -1}), weight.t())
       .view({batch, positions, weight.size(0)});

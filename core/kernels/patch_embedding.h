@@ -28,7 +28,11 @@ at::Tensor embed_patches(const at::Tensor& images, int64_t patch_size, const at:
 at::Tensor embed_patches_cpu(const at::Tensor& images, int64_t patch_size, const at::Tensor& weight,
                              const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// A block program for the patches and LibTorch's product, on a GPU or emulated. Differentiable.
+at::Tensor embed_patches_cuda(const at::Tensor& images, int64_t patch_size,
+                              const at::Tensor& weight, const at::Tensor& bias);
+
+/// What the former is made of; LibTorch's autograd knows nothing of it. Gradients,
 /// given and set, are contiguous.
 class PatchEmbeddingCpu {
  public:

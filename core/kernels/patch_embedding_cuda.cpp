@@ -1,8 +1,11 @@
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/patch_embedding.h"
 #include "kernels/patch_embedding_blocks.h"
+#include "kernels/row_sums.h"
+#include "kernels/side_stream.h"
 
 namespace cdsp {
 
@@ -19,6 +22,40 @@ at::Tensor patches_cuda(const at::Tensor& images_in, int64_t patch_size, at::Sca
              images.get_device());
   });
   return patches;
+}
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// patches [tokens, pixels], weight [d, pixels], bias [d] -> [tokens, d].
+class EmbedPatches : public torch::autograd::Function<EmbedPatches> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& patches,
+                            const at::Tensor& weight, const at::Tensor& bias) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    context->save_for_backward({patches});
+    return at::addmm(bias, patches, weight.t());
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& upstream) {
+    at::AutoDispatchBelowADInplaceOrView no_autograd;
+    const at::Tensor patches = context->get_saved_variables()[0], e = upstream[0].contiguous();
+    const AsideResults d_bias =
+        run_aside(e.get_device(), [e]() -> AsideResults { return {sum_of_rows_cuda(e)}; });
+    return {at::Tensor(), at::mm(e.t(), patches), d_bias[0]};
+  }
+};
+
+}  // namespace
+
+at::Tensor embed_patches_cuda(const at::Tensor& images, int64_t patch_size,
+                              const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor patches = patches_cuda(images, patch_size, weight.scalar_type());
+  const int64_t batch = patches.size(0), positions = patches.size(1);
+  return EmbedPatches::apply(patches.view({batch * positions, -1}), weight, bias)
+      .view({batch, positions, weight.size(0)});
 }
 
 }  // namespace cdsp

@@ -4,6 +4,8 @@
 
 #include "kernels/gate_tables.h"
 #include "kernels/matrix_product.h"
+#include "kernels/row_sums.h"
+#include "kernels/side_stream.h"
 #include "kernels/standard_experts.h"
 
 namespace cdsp {
@@ -25,14 +27,14 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
                      indices = indices_in.contiguous();
     const int64_t experts = w1.size(0), width = w1.size(1), d = w1.size(2);
     const auto precision = static_cast<Precision>(precision_in);
-    const at::Tensor z =
-        matrix_product(x, w1.reshape({experts * width, d}).t(), precision).add_(b1.reshape({-1}));
+    const at::Tensor z = matrix_product(x, w1.reshape({experts * width, d}).t(), precision),
+                     bias = b1.reshape({-1});
     at::Tensor hidden = at::empty_like(z);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
-      run_grid(
-          GatedHidden<scalar_t>{own_column_tables<scalar_t>(indices, weights, experts * width),
-                                z.data_ptr<scalar_t>(), hidden.data_ptr<scalar_t>(), x.size(0)},
-          x.get_device());
+      run_grid(GatedHidden<scalar_t>{own_column_tables<scalar_t>(indices, weights, experts * width),
+                                     bias.data_ptr<scalar_t>(), z.data_ptr<scalar_t>(),
+                                     hidden.data_ptr<scalar_t>(), x.size(0)},
+               x.get_device());
     });
     const at::Tensor w2_rows = w2.permute({0, 2, 1}).reshape({experts * width, d});
     context->save_for_backward({x, weights, indices, w1, w2_rows, b2, z, hidden});
@@ -49,23 +51,28 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
     const at::Tensor e = upstream[0].contiguous();
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const at::Tensor d_hidden = matrix_product(e, w2_rows.t(), precision);
-    at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights),
-               unused = at::empty_like(weights);
+    at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       run_grid(
           GatedHiddenBackward<scalar_t>{
               own_column_tables<scalar_t>(indices, weights, experts * width), pointer(z),
-              pointer(d_hidden), pointer(d_z), pointer(d_weights), pointer(unused), x.size(0)},
+              pointer(d_hidden), pointer(d_z), pointer(d_weights), nullptr, x.size(0)},
           x.get_device());
+    });
+    const AsideResults of_weights = run_aside(x.get_device(), [=]() -> AsideResults {
+      return {matrix_product(d_z.t(), x, precision).view({experts, width, d}),
+              sum_of_rows_cuda(d_z).view({experts, width}),
+              matrix_product(hidden.t(), e, precision).view({experts, width, d}).permute({0, 2, 1}),
+              at::mm(weights.t(), e)};
     });
     return {matrix_product(d_z, w1.reshape({experts * width, d}), precision),
             at::addmm(d_weights, e, b2.t()),
             at::Tensor(),
-            matrix_product(d_z.t(), x, precision).view({experts, width, d}),
-            d_z.sum(0).view({experts, width}),
-            matrix_product(hidden.t(), e, precision).view({experts, width, d}).permute({0, 2, 1}),
-            at::mm(weights.t(), e),
+            of_weights[0],
+            of_weights[1],
+            of_weights[2],
+            of_weights[3],
             at::Tensor()};
   }
 };

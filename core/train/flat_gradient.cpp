@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "kernels/side_stream.h"
+
 namespace cdsp {
 
 FlatGradient differentiate(const ParameterSet& parameters, const at::Tensor& loss) {
@@ -11,9 +13,11 @@ FlatGradient differentiate(const ParameterSet& parameters, const at::Tensor& los
 
 FlatGradient differentiate(const ParameterSet& parameters, const std::vector<at::Tensor>& outputs,
                            const std::vector<at::Tensor>& output_gradients) {
+  SideStream weights(parameters.all().front().value.get_device());
   const auto gradients = torch::autograd::grad(outputs, parameters.values(), output_gradients,
                                                /*retain_graph=*/false, /*create_graph=*/false,
                                                /*allow_unused=*/true);
+  weights.join();
   FlatGradient result;
   std::vector<at::Tensor> pieces;
   for (size_t i = 0; i < gradients.size(); ++i) {

@@ -15,7 +15,7 @@ Stream& stream_of(cudaStream_t handle) {
 cudaError_t fail(cudaError_t error) { return last_error = error; }
 
 cudaError_t spoil(Stream& stream, cudaError_t error) {
-  stream.is_spoilt = stream.captured != nullptr;
+  if (stream.capture) stream.capture->is_spoilt = true;
   return fail(error);
 }
 
@@ -48,14 +48,14 @@ void reach(const Mark& mark) {
 
 cudaError_t enqueue_on(Stream& stream, Node node) {
   Device& device = Device::get();
-  if (stream.captured) {
-    if (stream.is_spoilt) return fail(cudaErrorStreamCaptureInvalidated);
-    stream.captured->push_back(std::move(node));
+  if (stream.capture) {
+    if (stream.capture->is_spoilt) return fail(cudaErrorStreamCaptureInvalidated);
+    stream.capture->add(&stream, {std::move(node)});
     return cudaSuccess;
   }
   if (&stream == &device.default_stream) {
     for (const Stream* other : device.streams)
-      if (other->captured && other->waits_for_default) return fail(cudaErrorStreamCaptureImplicit);
+      if (other->capture && other->waits_for_default) return fail(cudaErrorStreamCaptureImplicit);
   }
   stream.pending.push_back(std::move(node));
   return cudaSuccess;

@@ -32,16 +32,44 @@ struct Node {
   Work work;
 };
 
-using Graph = std::vector<Node>;
+/// What a capture comes to: its work in the two orders that differ most among those that its
+/// streams' waits for each other allow. Launches take them in turns.
+struct Graph {
+  std::vector<Node> as_asked;  // as the host asked for it
+  std::vector<Node> late;      // other streams' work when the first one waits for it
+  int launches = 0;
+};
+
+struct Stream;
+
+/// What one stream has been given while it was captured: work, or a wait for another one's.
+struct Captured {
+  Node node;                  // without work: a wait
+  Stream* awaited = nullptr;  // for this one's first `place` entries
+  size_t place = 0;
+  size_t number = 0;  // in the order in which the host asked
+};
+
+/// A capture, of the stream that it was begun on and those that joined it.
+struct Capture {
+  Stream* origin = nullptr;
+  unsigned long long number = 0;
+  bool is_spoilt = false;  // by a call that a capture forbids
+  std::map<Stream*, std::vector<Captured>> entries;
+  size_t count = 0;
+
+  void add(Stream* stream, Captured entry) {
+    entry.number = count++;
+    entries[stream].push_back(std::move(entry));
+  }
+};
 
 /// Work is done as late as may be: when somebody waits for it.
 struct Stream {
   std::deque<Node> pending;
   bool was_called_busy = false;  // by the last query
   bool waits_for_default = true;
-  std::unique_ptr<Graph> captured;  // while it is captured
-  bool is_spoilt = false;           // by a call that a capture forbids
-  unsigned long long capture = 0;   // number of its capture
+  std::shared_ptr<Capture> capture;  // while it is captured
 };
 
 /// A place in a stream's work.
@@ -54,7 +82,9 @@ struct Mark {
 struct Event {
   std::shared_ptr<Mark> mark;
   bool was_called_busy = false;
-  bool is_of_capture = false;
+  std::shared_ptr<Capture> capture;  // that it was recorded in: after `place` entries of `stream`
+  Stream* stream = nullptr;
+  size_t place = 0;
 };
 
 /// All of the device. Initialised when first used: libraries register their kernels as they load.

@@ -27,7 +27,7 @@ cudaError_t copy(void* to, const void* from, size_t size, cudaMemcpyKind kind, S
   if (from_device) require_allocated(from, size, "a copy");
   const auto& pinned = Device::get().pinned;
   const bool is_at_once =
-      !stream.captured && (!to_device || !from_device) && pinned.count(to_device ? from : to) == 0;
+      !stream.capture && (!to_device || !from_device) && pinned.count(to_device ? from : to) == 0;
   const cudaError_t error = enqueue_on(stream, {"copy", [=] { std::memcpy(to, from, size); }});
   // With memory of the host that is not pinned the call comes back when the copy is made.
   if (is_at_once && error == cudaSuccess) finish(stream);

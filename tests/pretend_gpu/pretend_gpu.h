@@ -24,9 +24,9 @@
 //
 // What it cannot show is all that the hardware does: it has no speed, no two things at once and no
 // roundings of its own, and reduced precision multiplies with all bits. Its rules are those that
-// LibTorch and the program meet: all captures are of mode "global", a second stream cannot join
-// one, a kernel of CUDA that nothing stands in for ends the program, as does an operation that
-// answers with something other than tensors.
+// LibTorch and the program meet: all captures are of mode "global", a kernel of CUDA that nothing
+// stands in for ends the program, as does an operation that answers with something other than
+// tensors.
 #pragma once
 
 #include <cstddef>

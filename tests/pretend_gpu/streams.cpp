@@ -23,6 +23,44 @@ double milliseconds_now() {
   return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
 }
 
+/// The work of the first `place` entries of a stream that is not in `order` yet, and of what they
+/// wait for. `done`: how many entries of each stream are.
+void put_in_order(const Capture& capture, Stream* stream, size_t place,
+                  std::map<Stream*, size_t>& done, std::vector<Node>& order) {
+  const auto found = capture.entries.find(stream);
+  if (found == capture.entries.end()) return;
+  while (done[stream] < place) {
+    const Captured& entry = found->second[done[stream]++];
+    if (entry.awaited != nullptr) {
+      put_in_order(capture, entry.awaited, entry.place, done, order);
+    } else {
+      order.push_back(entry.node);
+    }
+  }
+}
+
+/// The order in which other streams' work comes when the first stream waits for it; false where
+/// some of it was left that the first stream never waited for.
+bool has_all_joined(const Capture& capture, std::vector<Node>& order) {
+  std::map<Stream*, size_t> done;
+  const auto origin = capture.entries.find(capture.origin);
+  if (origin != capture.entries.end())
+    put_in_order(capture, capture.origin, origin->second.size(), done, order);
+  for (const auto& [stream, entries] : capture.entries)
+    if (done[stream] != entries.size()) return false;
+  return true;
+}
+
+std::vector<Node> in_order_of_calls(const Capture& capture) {
+  std::map<size_t, const Node*> by_number;
+  for (const auto& [stream, entries] : capture.entries)
+    for (const Captured& entry : entries)
+      if (entry.awaited == nullptr) by_number[entry.number] = &entry.node;
+  std::vector<Node> order;
+  for (const auto& [number, node] : by_number) order.push_back(*node);
+  return order;
+}
+
 }  // namespace
 }  // namespace pretend_gpu
 
@@ -48,7 +86,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   const Lock lock(Device::get().mutex);
   Stream& stream = stream_of(handle);
-  if (stream.captured) return spoil(stream, cudaErrorStreamCaptureUnsupported);
+  if (stream.capture) return spoil(stream, cudaErrorStreamCaptureUnsupported);
   if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
   finish(stream);
   return cudaSuccess;
@@ -56,7 +94,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const Lock lock(Device::get().mutex);
   Stream& stream = stream_of(handle);
-  if (stream.captured) return spoil(stream, cudaErrorStreamCaptureUnsupported);
+  if (stream.capture) return spoil(stream, cudaErrorStreamCaptureUnsupported);
   if (is_forbidden_now()) return cudaErrorStreamCaptureUnsupported;
   const cudaError_t answer = answer_query(stream.pending.empty(), stream.was_called_busy);
   if (answer == cudaSuccess) finish(stream);
@@ -75,8 +113,12 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t handle, cudaStream_t stream_han
   const Lock lock(Device::get().mutex);
   Stream& stream = stream_of(stream_handle);
   auto& event = *reinterpret_cast<Event*>(handle);
-  event.is_of_capture = stream.captured != nullptr;
-  if (event.is_of_capture) return cudaSuccess;
+  event.capture = stream.capture;
+  if (event.capture) {
+    event.stream = &stream;
+    event.place = event.capture->entries[&stream].size();
+    return cudaSuccess;
+  }
   event.mark = std::make_shared<Mark>();
   event.mark->stream = &stream;
   event.was_called_busy = false;
@@ -90,7 +132,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 /// What both ways to ask for an event begin with.
 static cudaError_t look_at(Event& event) {
-  if (event.is_of_capture) {
+  if (event.capture) {
     for (Stream* stream : Device::get().streams) spoil(*stream, cudaErrorCapturedEvent);
     return cudaErrorCapturedEvent;
   }
@@ -125,10 +167,16 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
   const Lock lock(Device::get().mutex);
   Stream& stream = stream_of(handle);
   const Event& event = *reinterpret_cast<const Event*>(event_handle);
-  // A second stream could join a capture by this; nobody here has one do so.
-  if ((stream.captured != nullptr) != event.is_of_capture)
-    return spoil(stream, cudaErrorStreamCaptureIsolation);
-  if (event.is_of_capture || !event.mark) return cudaSuccess;
+  if (event.capture) {
+    if (stream.capture ? stream.capture != event.capture : &stream == &Device::get().default_stream)
+      return spoil(stream, cudaErrorStreamCaptureIsolation);
+    stream.capture = event.capture;  // a second stream joins
+    stream.capture->add(&stream, {{"wait", nullptr}, event.stream, event.place});
+    return cudaSuccess;
+  }
+
+  if (stream.capture) return spoil(stream, cudaErrorStreamCaptureIsolation);
+  if (!event.mark) return cudaSuccess;
   return enqueue_on(stream, {"wait", [mark = event.mark] { reach(*mark); }});
 }
 
@@ -143,10 +191,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode) {
   const Lock lock(device.mutex);
   Stream& stream = stream_of(handle);
   if (&stream == &device.default_stream) return fail(cudaErrorStreamCaptureUnsupported);
-  if (stream.captured) return fail(cudaErrorIllegalState);
-  stream.captured = std::make_unique<Graph>();
-  stream.is_spoilt = false;
-  stream.capture = ++device.captures;
+  if (stream.capture) return fail(cudaErrorIllegalState);
+  stream.capture = std::make_shared<Capture>();
+  stream.capture->origin = &stream;
+  stream.capture->number = ++device.captures;
   ++device.capturing;
   return cudaSuccess;
 }
@@ -155,20 +203,26 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   const Lock lock(device.mutex);
   Stream& stream = stream_of(handle);
   *graph = nullptr;
-  if (!stream.captured) return fail(cudaErrorIllegalState);
-  const std::unique_ptr<Graph> captured = std::move(stream.captured);
+  if (!stream.capture) return fail(cudaErrorIllegalState);
+  if (stream.capture->origin != &stream) return fail(cudaErrorStreamCaptureUnmatched);
+  const std::shared_ptr<Capture> capture = stream.capture;
+  for (Stream* one : device.streams)
+    if (one->capture == capture) one->capture = nullptr;
   --device.capturing;
-  if (std::exchange(stream.is_spoilt, false)) return fail(cudaErrorStreamCaptureInvalidated);
-  device.nodes_of_last_graph = captured->size();
-  *graph = reinterpret_cast<cudaGraph_t>(new Graph(*captured));
+  if (capture->is_spoilt) return fail(cudaErrorStreamCaptureInvalidated);
+  Graph made;
+  if (!has_all_joined(*capture, made.late)) return fail(cudaErrorStreamCaptureUnjoined);
+  made.as_asked = in_order_of_calls(*capture);
+  device.nodes_of_last_graph = made.late.size();
+  *graph = reinterpret_cast<cudaGraph_t>(new Graph(std::move(made)));
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
   const Lock lock(Device::get().mutex);
-  const Stream& stream = stream_of(handle);
-  *status = !stream.captured   ? cudaStreamCaptureStatusNone
-            : stream.is_spoilt ? cudaStreamCaptureStatusInvalidated
-                               : cudaStreamCaptureStatusActive;
+  const auto& capture = stream_of(handle).capture;
+  *status = !capture             ? cudaStreamCaptureStatusNone
+            : capture->is_spoilt ? cudaStreamCaptureStatusInvalidated
+                                 : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatus* status,
@@ -176,16 +230,17 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, cudaStreamCaptureStatu
                                      const cudaGraphNode_t** dependencies,
                                      const cudaGraphEdgeData** edges, size_t* count) {
   const Lock lock(Device::get().mutex);
-  if (id != nullptr) *id = stream_of(handle).capture;
-  if (graph != nullptr) *graph = reinterpret_cast<cudaGraph_t>(stream_of(handle).captured.get());
+  const auto& capture = stream_of(handle).capture;
+  if (id != nullptr) *id = capture ? capture->number : 0;
+  if (graph != nullptr) *graph = reinterpret_cast<cudaGraph_t>(capture.get());
   if (dependencies != nullptr) *dependencies = nullptr;
   if (edges != nullptr) *edges = nullptr;
   if (count != nullptr) *count = 0;
   return cudaStreamIsCapturing(handle, status);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* ready, cudaGraph_t graph, unsigned long long) {
-  *ready = reinterpret_cast<cudaGraphExec_t>(new std::shared_ptr<const Graph>(
-      std::make_shared<const Graph>(*reinterpret_cast<const Graph*>(graph))));
+  *ready = reinterpret_cast<cudaGraphExec_t>(
+      new std::shared_ptr<Graph>(std::make_shared<Graph>(*reinterpret_cast<const Graph*>(graph))));
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* ready, cudaGraph_t graph,
@@ -194,23 +249,24 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* ready, cudaGraph_t gr
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t ready, cudaStream_t stream) {
   const Lock lock(Device::get().mutex);
-  if (stream_of(stream).captured)
-    return spoil(stream_of(stream), cudaErrorStreamCaptureUnsupported);
-  const auto graph = *reinterpret_cast<const std::shared_ptr<const Graph>*>(ready);
-  return enqueue_on(stream_of(stream), {"graph", [graph] {
-                                          for (const Node& node : *graph) node.work();
-                                        }});
+  if (stream_of(stream).capture) return spoil(stream_of(stream), cudaErrorStreamCaptureUnsupported);
+  const auto graph = *reinterpret_cast<const std::shared_ptr<Graph>*>(ready);
+  return enqueue_on(stream_of(stream),
+                    {"graph", [graph] {
+                       const bool is_late = graph->launches++ % 2 == 0;
+                       for (const Node& node : is_late ? graph->late : graph->as_asked) node.work();
+                     }});
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete reinterpret_cast<Graph*>(graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t ready) {
-  delete reinterpret_cast<std::shared_ptr<const Graph>*>(ready);
+  delete reinterpret_cast<std::shared_ptr<Graph>*>(ready);
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, size_t* count) {
-  *count = reinterpret_cast<const Graph*>(graph)->size();
+  *count = reinterpret_cast<const Graph*>(graph)->late.size();
   return cudaSuccess;
 }
 

@@ -1,0 +1,127 @@
+#include "kernels/side_stream.h"
+
+#ifdef CDSP_WITH_CUDA_KERNELS
+#include <exception>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#endif
+
+namespace cdsp {
+
+#ifdef CDSP_WITH_CUDA_KERNELS
+
+struct SideStream::Branch {
+  c10::cuda::CUDAStream chain, side;
+  std::vector<AsideWork> kept;
+};
+
+namespace {
+
+using StreamName = std::pair<c10::DeviceIndex, c10::StreamId>;
+
+StreamName name_of(const c10::cuda::CUDAStream& stream) {
+  return {stream.device_index(), stream.id()};
+}
+
+/// The side stream of a chain's, the same every time.
+c10::cuda::CUDAStream side_of(const c10::cuda::CUDAStream& chain) {
+  static std::mutex mutex;
+  static std::map<StreamName, c10::cuda::CUDAStream> sides;
+  const std::lock_guard lock(mutex);
+  const auto found = sides.find(name_of(chain));
+  if (found != sides.end()) return found->second;
+  // Of low priority: where both have work, the chain comes first.
+  const auto side = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, chain.device_index());
+  return sides.emplace(name_of(chain), side).first->second;
+}
+
+struct OpenBranches {
+  std::mutex mutex;
+  std::map<StreamName, std::shared_ptr<void>> branches;
+};
+
+OpenBranches& open_branches() {
+  static OpenBranches open;
+  return open;
+}
+
+/// Has `second` wait for all that `first` has been given.
+void wait_for(const c10::cuda::CUDAStream& first, const c10::cuda::CUDAStream& second) {
+  at::cuda::CUDAEvent event;
+  event.record(first);
+  event.block(second);
+}
+
+}  // namespace
+
+SideStream::SideStream(int64_t device) {
+  if (device < 0) return;
+  const auto chain = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
+  const auto side = side_of(chain);
+  if (side == chain) return;  // LibTorch's streams are a few, taken in turns
+  OpenBranches& open = open_branches();
+  const std::lock_guard lock(open.mutex);
+  std::shared_ptr<void>& branch = open.branches[name_of(chain)];
+  is_outermost_ = !branch;
+  if (is_outermost_) branch = std::make_shared<Branch>(Branch{chain, side, {}});
+  branch_ = std::static_pointer_cast<Branch>(branch);
+}
+
+SideStream::~SideStream() {
+  if (!is_outermost_) return;
+  try {
+    join();
+  } catch (const std::exception&) {
+    // The failure that brought us here is the one to tell.
+  }
+  OpenBranches& open = open_branches();
+  const std::lock_guard lock(open.mutex);
+  open.branches.erase(name_of(branch_->chain));
+}
+
+void SideStream::join() {
+  if (!branch_ || branch_->kept.empty()) return;
+  wait_for(branch_->side, branch_->chain);
+  branch_->kept.clear();
+}
+
+AsideResults run_aside(int64_t device, AsideWork work) {
+  if (device < 0) return work();
+  std::shared_ptr<SideStream::Branch> branch;
+  {
+    const auto current = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
+    OpenBranches& open = open_branches();
+    const std::lock_guard lock(open.mutex);
+    const auto found = open.branches.find(name_of(current));
+    if (found != open.branches.end())
+      branch = std::static_pointer_cast<SideStream::Branch>(found->second);
+  }
+  if (!branch) return work();
+  wait_for(branch->chain, branch->side);
+  AsideResults results;
+  {
+    const c10::cuda::CUDAStreamGuard guard(branch->side);
+    results = work();
+  }
+  branch->kept.push_back(std::move(work));
+  return results;
+}
+
+#else
+
+struct SideStream::Branch {};
+
+SideStream::SideStream(int64_t) {}
+SideStream::~SideStream() = default;
+void SideStream::join() {}
+AsideResults run_aside(int64_t, AsideWork work) { return work(); }
+
+#endif
+
+}  // namespace cdsp

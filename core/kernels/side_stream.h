@@ -1,0 +1,49 @@
+// Work of a backward pass that nothing waits for before its end, on a stream of its own beside the
+// chain from layer to layer: gradients of weights. A chain of small kernels leaves most of a GPU
+// idle; in a captured graph the work aside becomes a branch.
+//
+// Memory: what the work uses is kept until join(), since LibTorch's allocator would hand it to the
+// chain as soon as nobody holds it. What it leaves may be used and dropped after join(): the memory
+// goes back to the side stream, whose next work waits for all that the chain had been given by
+// then.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace cdsp {
+
+using AsideResults = std::vector<at::Tensor>;
+using AsideWork = std::function<AsideResults()>;
+
+/// Open for the work of the current stream of a GPU (its number; -1, the host: nothing happens) as
+/// long as it lives; one opened inside another one is the same. Backward functions that LibTorch's
+/// threads call on that stream find it.
+class SideStream {
+ public:
+  explicit SideStream(int64_t device);
+  /// The outermost one joins.
+  ~SideStream();
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+
+  /// Has the current stream wait for all that was run aside so far, which can be used from here on.
+  void join();
+
+ private:
+  struct Branch;
+  std::shared_ptr<Branch> branch_;
+  bool is_outermost_ = false;
+  friend AsideResults run_aside(int64_t device, AsideWork work);
+};
+
+/// Enqueues `work` aside, after all that the current stream has been given so far; where no
+/// SideStream is open, as usual. `work` holds the tensors that it uses; its results may be used
+/// after join().
+AsideResults run_aside(int64_t device, AsideWork work);
+
+}  // namespace cdsp
