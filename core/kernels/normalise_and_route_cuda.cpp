@@ -5,6 +5,7 @@
 
 #include "kernels/expert_grouping.h"
 #include "kernels/normalise_and_route.h"
+#include "kernels/normalise_and_route_backward_blocks.h"
 #include "kernels/normalise_and_route_blocks.h"
 #include "kernels/optional_input.h"
 #include "kernels/partial_sums.h"
@@ -19,8 +20,7 @@ using torch::autograd::variable_list;
 /// All contiguous, and alive as long as the result is used; one_hot may be empty.
 template <typename T>
 RouterInputs<T> inputs_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                          const at::Tensor& embedding, const at::Tensor& one_hot, int64_t top_k,
-                          bool by_token) {
+                          const at::Tensor& embedding, const at::Tensor& one_hot, bool by_token) {
   return {x.data_ptr<T>(),
           weight.data_ptr<T>(),
           bias.data_ptr<T>(),
@@ -30,7 +30,6 @@ RouterInputs<T> inputs_of(const at::Tensor& x, const at::Tensor& weight, const a
           static_cast<int>(x.size(1)),
           static_cast<int>(x.size(2)),
           static_cast<int>(weight.size(0)),
-          static_cast<int>(top_k),
           static_cast<int>(embedding.size(0)),
           static_cast<int>(embedding.size(1)),
           by_token};
@@ -53,23 +52,36 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
     at::Tensor indices = at::empty({tokens, top_k}, options.dtype(at::kLong)),
                weights = at::empty({tokens, experts}, options), mean = at::empty({groups}, options),
                inverse_std = at::empty({groups}, options),
-               task_vectors = at::empty({x.size(0), embedding.size(1)}, options),
-               task_logits = at::empty({x.size(0), experts}, options),
-               logits = at::empty({tokens, experts}, options), probabilities;
+               products = at::empty({tokens, experts}, options),
+               weight_sums = at::empty({experts}, options), probabilities, logits;
     if (with_probabilities) probabilities = at::empty({tokens, experts}, options);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route", [&] {
-      run_grid(
-          RouteForward<scalar_t>{
-              inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, top_k, by_token),
-              indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
-              pointer_or_null<scalar_t>(probabilities), mean.data_ptr<scalar_t>(),
-              inverse_std.data_ptr<scalar_t>(), task_vectors.data_ptr<scalar_t>(),
-              task_logits.data_ptr<scalar_t>(), logits.data_ptr<scalar_t>(),
-              static_cast<scalar_t>(kLayerNormEpsilon)},
-          x.get_device());
+      using Forward = RouteForward<scalar_t>;
+      if (!Forward::holds_logits(experts)) logits = at::empty({tokens, experts}, options);
+      const auto epsilon = static_cast<scalar_t>(kLayerNormEpsilon);
+      if (!by_token) {
+        run_grid(ImageStatistics<scalar_t>{x.data_ptr<scalar_t>(), mean.data_ptr<scalar_t>(),
+                                           inverse_std.data_ptr<scalar_t>(), x.size(0),
+                                           static_cast<int>(x.size(1) * x.size(2)), epsilon},
+                 x.get_device());
+      }
+      run_grid(Forward{inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token),
+                       indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
+                       pointer_or_null<scalar_t>(probabilities), mean.data_ptr<scalar_t>(),
+                       inverse_std.data_ptr<scalar_t>(), products.data_ptr<scalar_t>(),
+                       weight_sums.data_ptr<scalar_t>(), pointer_or_null<scalar_t>(logits), epsilon,
+                       static_cast<int>(top_k)},
+               x.get_device());
+      if (logits.defined()) {
+        run_grid(ChooseExperts<scalar_t>{logits.data_ptr<scalar_t>(), indices.data_ptr<int64_t>(),
+                                         weights.data_ptr<scalar_t>(),
+                                         pointer_or_null<scalar_t>(probabilities), tokens,
+                                         static_cast<int>(experts), static_cast<int>(top_k)},
+                 x.get_device());
+      }
     });
-    context->save_for_backward({x, weight, bias, embedding, one_hot, mean, inverse_std, indices,
-                                weights, probabilities, task_vectors});
+    context->save_for_backward({x, weight, bias, embedding, one_hot, mean, inverse_std, weights,
+                                probabilities, products, weight_sums});
     context->saved_data["by_token"] = by_token;
     context->mark_non_differentiable({indices});
     context->set_materialize_grads(false);
@@ -83,8 +95,8 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &embedding = saved[3],
                      &one_hot = saved[4], &mean = saved[5], &inverse_std = saved[6],
-                     &indices = saved[7], &weights = saved[8], &probabilities = saved[9],
-                     &task_vectors = saved[10];
+                     &weights = saved[7], &probabilities = saved[8], &products = saved[9],
+                     &weight_sums = saved[10];
     const auto dense = [](const at::Tensor& gradient) {
       return gradient.defined() ? gradient.contiguous() : gradient;
     };
@@ -94,28 +106,42 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
     const bool is_one_row = d_probabilities.defined() && d_probabilities.stride(0) == 0 &&
                             d_probabilities.stride(1) == 1;
     if (!is_one_row) d_probabilities = dense(d_probabilities);
-    at::Tensor d_x = at::empty_like(x), d_logits = at::empty_like(weights),
-               pull = at::empty({mean.size(0), 2}, x.options()), parts;
+    const bool by_token = context->saved_data["by_token"].toBool();
+    const int64_t images = x.size(0), positions = x.size(1), experts = weight.size(0),
+                  tasks = embedding.size(0);
+    at::Tensor d_x = at::empty_like(x), parts, pull, task_slopes;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route_backward", [&] {
-      RouteBackward<scalar_t> program{
-          inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, indices.size(1),
-                              context->saved_data["by_token"].toBool()),
-          indices.data_ptr<int64_t>(),
-          weights.data_ptr<scalar_t>(),
-          pointer_or_null<scalar_t>(probabilities),
-          mean.data_ptr<scalar_t>(),
-          inverse_std.data_ptr<scalar_t>(),
-          task_vectors.data_ptr<scalar_t>(),
-          pointer_or_null<scalar_t>(d_weights),
-          pointer_or_null<scalar_t>(d_probabilities),
-          pointer_or_null<scalar_t>(d_x_beside),
-          is_one_row ? 0 : weight.size(0),
-          d_logits.data_ptr<scalar_t>(),
-          pull.data_ptr<scalar_t>(),
-          d_x.data_ptr<scalar_t>(),
-          nullptr};
-      parts = at::empty({x.size(0), program.parameters()}, x.options());
+      using Backward = RouteBackward<scalar_t>;
+      const RoutingSlopes<scalar_t> slopes{weights.data_ptr<scalar_t>(),
+                                           pointer_or_null<scalar_t>(probabilities),
+                                           products.data_ptr<scalar_t>(),
+                                           weight_sums.data_ptr<scalar_t>(),
+                                           pointer_or_null<scalar_t>(d_weights),
+                                           pointer_or_null<scalar_t>(d_probabilities),
+                                           is_one_row ? 0 : experts,
+                                           static_cast<int>(experts)};
+      if (!by_token) {
+        pull = at::empty({images, 2}, x.options());
+        run_grid(ImagePull<scalar_t>{slopes, pull.data_ptr<scalar_t>(), images,
+                                     static_cast<int>(positions),
+                                     static_cast<int>(positions * x.size(2))},
+                 x.get_device());
+      }
+      Backward program{inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token),
+                       slopes,
+                       mean.data_ptr<scalar_t>(),
+                       inverse_std.data_ptr<scalar_t>(),
+                       pointer_or_null<scalar_t>(d_x_beside),
+                       pointer_or_null<scalar_t>(pull),
+                       d_x.data_ptr<scalar_t>(),
+                       nullptr,
+                       nullptr};
+      parts = at::empty({program.blocks(), program.parameters()}, x.options());
       program.parameter_parts = parts.data_ptr<scalar_t>();
+      if (is_given(one_hot) && !Backward::holds_task_slopes(tasks, experts)) {
+        task_slopes = at::empty({program.blocks(), tasks, experts}, x.options());
+        program.task_slopes = task_slopes.data_ptr<scalar_t>();
+      }
       run_grid(program, x.get_device());
     });
     Slices slices(parts.sum(0));

@@ -1,7 +1,7 @@
-// Ranking a row of numbers, and the top-k routing of one token (top_k_routing.h), for block
-// programs. Over the k chosen experts j, upstream e = dL/dw:
+// Ranking a row of numbers, and the top-k routing of one token (top_k_routing.h) by one thread, for
+// block programs. Over the k chosen experts j:
 //
-//   w_j = exp(l_j - l_max) / sum_j exp(l_j - l_max)        dl_j = w_j (e_j - sum_j w_j e_j)
+//   w_j = exp(l_j - l_max) / sum_j exp(l_j - l_max)
 #pragma once
 
 #include <cmath>
@@ -16,9 +16,8 @@ namespace cdsp {
 template <typename T>
 CDSP_HOST_DEVICE bool routed_before(T a, int i, T b, int j) {
   const bool a_is_nan = a != a, b_is_nan = b != b;
-  if (a_is_nan != b_is_nan) return a_is_nan;
-  if (a_is_nan || a == b) return i < j;
-  return a > b;
+  const bool ties = (a == b) | (a_is_nan & b_is_nan);
+  return (a > b) | (a_is_nan & !b_is_nan) | (ties & (i < j));  // no branches
 }
 
 /// logits [experts] -> indices [k], weights [experts].
@@ -44,20 +43,8 @@ CDSP_HOST_DEVICE void choose_top_k(const T* logits, int experts, int k, int64_t*
     sum += part;
     last = best;
   }
-  for (int slot = 0; slot < k; ++slot) weights[indices[slot]] /= sum;
-}
-
-/// upstream [experts] in the weights -> d_logits [experts].
-template <typename T>
-CDSP_HOST_DEVICE void top_k_slopes(const int64_t* indices, const T* weights, const T* upstream,
-                                   int experts, int k, T* d_logits) {
-  T expected = 0;
-  for (int slot = 0; slot < k; ++slot) expected += weights[indices[slot]] * upstream[indices[slot]];
-  for (int expert = 0; expert < experts; ++expert) d_logits[expert] = 0;
-  for (int slot = 0; slot < k; ++slot) {
-    const int64_t at = indices[slot];
-    d_logits[at] = weights[at] * (upstream[at] - expected);
-  }
+  const T of_sum = T(1) / sum;
+  for (int slot = 0; slot < k; ++slot) weights[indices[slot]] *= of_sum;
 }
 
 /// The softmax over all experts.
@@ -72,7 +59,8 @@ CDSP_HOST_DEVICE void softmax_of(const T* logits, int experts, T* probabilities)
     probabilities[expert] = std::exp(logits[expert] - largest);
     sum += probabilities[expert];
   }
-  for (int expert = 0; expert < experts; ++expert) probabilities[expert] /= sum;
+  const T of_sum = T(1) / sum;
+  for (int expert = 0; expert < experts; ++expert) probabilities[expert] *= of_sum;
 }
 
 }  // namespace cdsp

@@ -141,9 +141,13 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
     });
   }
   SECTION("norm and router") {
-    const at::Tensor h = draw.normal({3, 11, 7}).to(dtype), norm = draw.normal({7}).to(dtype),
-                     weight = draw.normal({5, 10}).to(dtype), bias = draw.normal({5}).to(dtype),
-                     embedding = draw.normal({2, 3}).to(dtype), e = draw.normal({33, 5}).to(dtype),
+    const auto [d, experts] =
+        GENERATE(std::pair<int64_t, int64_t>{7, 5}, std::pair<int64_t, int64_t>{90, 70});
+    const at::Tensor h = draw.normal({3, 19, d}).to(dtype), norm = draw.normal({d}).to(dtype),
+                     weight = draw.normal({experts, d + 3}).to(dtype),
+                     bias = draw.normal({experts}).to(dtype),
+                     embedding = draw.normal({2, 3}).to(dtype),
+                     e = draw.normal({57, experts}).to(dtype),
                      told = at::eye(3, dtype).narrow(1, 0, 2).contiguous();
     const RouterNorm kind = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);
     check_order_does_not_matter([&]() -> Tensors {

@@ -36,7 +36,12 @@ std::vector<RouteShape> route_shapes(Draw& draw) {
                                     {2, 5, 7, 4, 1, 3, 2},
                                     {1, 3, 6, 5, 5, 2, 1},
                                     {5, 1, 12, 20, 3, 5, 4},
-                                    {3, 4, 5, 1, 1, 2, 2}};
+                                    {3, 4, 5, 1, 1, 2, 2},
+                                    // More experts, and tasks of them, than a block holds; columns
+                                    // in several stretches.
+                                    {4, 9, 90, 40, 3, 5, 4},
+                                    {2, 60, 33, 32, 32, 20, 9},
+                                    {70, 1, 170, 9, 2, 3, 70}};
   for (int i = 0; i < 5; ++i) {
     const int64_t experts = draw.between(1, 18);
     shapes.push_back({draw.between(1, 9), draw.between(1, 20), draw.between(2, 40), experts,
