@@ -1,5 +1,7 @@
 #include "conflict/lagged_signal.h"
 
+#include <algorithm>
+
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
@@ -7,22 +9,49 @@
 #include "conflict/lagged_signal_blocks.h"
 
 namespace cdsp {
+namespace {
 
-void write_lagged_signal(const ExpertGradients& gradients, const at::Tensor& mask_in,
-                         const at::Tensor& active_in, ConflictGradient kind,
-                         const at::Tensor& lagged) {
-  const at::Tensor u = gradients.u.contiguous(), v = gradients.v.contiguous(),
-                   mask = mask_in.contiguous(), active = active_in.contiguous();
-  AT_DISPATCH_FLOATING_TYPES(u.scalar_type(), "write_lagged_signal", [&] {
-    run_grid(
-        LaggedSignal<scalar_t>{u.data_ptr<scalar_t>(),
-                               kind == ConflictGradient::kUv ? v.data_ptr<scalar_t>() : nullptr,
-                               mask.data_ptr<scalar_t>(), active.data_ptr<bool>(),
-                               lagged.data_ptr<scalar_t>(), static_cast<int>(mask.size(0)),
-                               static_cast<int>(u.size(1)), static_cast<int>(mask.size(1)),
-                               static_cast<scalar_t>(kGradientNormEpsilon)},
-        u.get_device());
-  });
+/// Of the layers from `first` on, as many as one launch takes.
+template <typename T>
+void write_some(const std::vector<ConflictSite>& sites, ConflictGradient kind,
+                const std::vector<at::Tensor>& lagged, size_t first) {
+  const at::Tensor &u_of_first = sites[first].gradients->u, &mask_of_first = sites[first].mask;
+  const size_t count =
+      std::min(lagged.size() - first, static_cast<size_t>(lagged_signal_block::kLayers));
+  LaggedSignalLayers<T> layers{};
+  layers.layers = static_cast<int>(count);
+  layers.experts = static_cast<int>(mask_of_first.size(0));
+  layers.d = static_cast<int>(u_of_first.size(1));
+  layers.columns = static_cast<int>(mask_of_first.size(1));
+  std::vector<at::Tensor> contiguous;  // holds copies, if any, until the launches
+  const auto pointer = [&contiguous](const at::Tensor& tensor) {
+    return contiguous.emplace_back(tensor.contiguous()).template data_ptr<T>();
+  };
+  for (size_t n = 0; n < count; ++n) {
+    const ConflictSite& site = sites[first + n];
+    TORCH_CHECK(site.gradients->u.sizes() == u_of_first.sizes() &&
+                    site.mask.sizes() == mask_of_first.sizes(),
+                "layers of different shapes");
+    layers.layer[n] = {pointer(site.gradients->u),
+                       kind == ConflictGradient::kUv ? pointer(site.gradients->v) : nullptr,
+                       pointer(site.mask),
+                       contiguous.emplace_back(site.active.contiguous()).template data_ptr<bool>(),
+                       lagged[first + n].data_ptr<T>()};
+  }
+  const int64_t device = u_of_first.get_device();
+  const at::Tensor parts = at::empty({layers.parts()}, u_of_first.options());
+  run_grid(LaggedSignalParts<T>{layers, parts.data_ptr<T>()}, device);
+  run_grid(LaggedSignal<T>{layers, parts.data_ptr<T>(), kGradientNormEpsilon}, device);
+}
+
+}  // namespace
+
+void write_lagged_signals(const std::vector<ConflictSite>& sites, ConflictGradient kind,
+                          const std::vector<at::Tensor>& lagged) {
+  for (size_t first = 0; first < lagged.size(); first += lagged_signal_block::kLayers) {
+    AT_DISPATCH_FLOATING_TYPES(lagged[first].scalar_type(), "write_lagged_signals",
+                               [&] { write_some<scalar_t>(sites, kind, lagged, first); });
+  }
 }
 
 }  // namespace cdsp

@@ -3,6 +3,8 @@
 
 namespace cdsp {
 
+template void launch_grid(const LaggedSignalParts<float>&);
+template void launch_grid(const LaggedSignalParts<double>&);
 template void launch_grid(const LaggedSignal<float>&);
 template void launch_grid(const LaggedSignal<double>&);
 

@@ -132,11 +132,7 @@ void DeviceStep::enqueue(int64_t count) {
   const at::Tensor grad_norm = at::empty({1}, gradient.flat.options());
   clipped_adamw_step(adamw_, gradient.flat, reached_now(gradient.reached, made.told),
                      terms.total.detach(), config_.optimizer.clip_norm, grad_norm);
-  for (size_t layer = 0; layer < games_.size(); ++layer) {
-    const ConflictSite& site = forward.sites[layer];
-    write_lagged_signal(*site.gradients, site.mask, site.active, config_.conflict.gradient,
-                        state_.lagged[layer]);
-  }
+  write_lagged_signals(forward.sites, config_.conflict.gradient, state_.lagged);
 
   const at::Tensor logits = forward.logits.detach().contiguous(),
                    losses = terms.sample_losses.contiguous();

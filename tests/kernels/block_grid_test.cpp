@@ -119,8 +119,9 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
   const at::ScalarType dtype = GENERATE(at::kFloat, at::kDouble);
   Draw draw(2);
   SECTION("RMSNorm") {
-    const at::Tensor x = draw.normal({75, 19}).to(dtype), w = draw.normal({19}).to(dtype),
-                     e = draw.normal({75, 19}).to(dtype);
+    const int64_t width = GENERATE(19, 64, 150);
+    const at::Tensor x = draw.normal({75, width}).to(dtype), w = draw.normal({width}).to(dtype),
+                     e = draw.normal({75, width}).to(dtype);
     check_order_does_not_matter([&]() -> Tensors {
       const at::Tensor a = input(x), b = input(w), y = rms_norm(a, b, Engine::kEmulated);
       const auto g = gradients_of((y * e).sum(), {a, b});

@@ -231,9 +231,17 @@ TEST_CASE("on a GPU the lagged signal is what its source gives on the host") {
     const at::Tensor u = draw.normal({8, d, columns}) * mask.unsqueeze(1),
                      v = draw.normal({8, columns, d}) * mask.unsqueeze(2);
     check_on_gpu([&](const Place& p) {
-      const at::Tensor lagged = p.value(at::full({8, 8}, std::nan(""), at::kDouble));
-      write_lagged_signal({p.value(u), p.value(v)}, p.value(mask), active.to(p.device), kind,
-                          lagged);
+      ConflictSite site, turned;  // two layers, the second with the experts backwards
+      site.mask = p.value(mask);
+      site.active = active.to(p.device);
+      site.gradients = std::make_shared<ExpertGradients>();
+      *site.gradients = {p.value(u), p.value(v)};
+      turned.mask = site.mask.flip(0);
+      turned.active = site.active.flip(0);
+      turned.gradients = std::make_shared<ExpertGradients>();
+      *turned.gradients = {site.gradients->u.flip(0), site.gradients->v.flip(0)};
+      const at::Tensor lagged = p.value(at::full({2, 8, 8}, std::nan(""), at::kDouble));
+      write_lagged_signals({site, turned}, kind, {lagged[0], lagged[1]});
       return Tensors{lagged};
     });
   }

@@ -242,32 +242,55 @@ TEST_CASE("a block program, which can throw nothing, gives such a label a loss t
   }
 }
 
-TEST_CASE("the step's end logs what per_task_sums gives, for more tasks than it takes at once") {
+TEST_CASE("the step's end logs what per_task_sums gives, for more tasks and images than at once") {
   Draw draw(8);
-  for (const int64_t num_tasks : {1, 3, 16, 17, 40}) {
-    const int64_t images = 100, width = metric_slot::kScalars + 3 * num_tasks;
-    at::Tensor logits = draw.normal({images, 7}).mul_(2.0).round(),  // ties
-        losses = draw.uniform({images}, 0.0, 2.0), log = at::full({4, width}, -1.0, at::kDouble),
-               sums = at::ones({3 * num_tasks}, at::kDouble);
-    logits[5][3] = std::numeric_limits<double>::quiet_NaN();
-    const at::Tensor labels = draw.choices(images, 7, 1).view({images}),
+  struct Size {
+    int64_t images, num_tasks, classes;
+  };
+  for (const Size& size : {Size{100, 1, 7},
+                           {100, 3, 7},
+                           {100, 16, 16},
+                           {300, 17, 10},
+                           {7, 40, 7},
+                           {1, 3, 1},
+                           {4500, 3, 37},
+                           {2048, 33, 3}}) {
+    const auto& [images, num_tasks, classes] = size;
+    INFO(images << " images, " << num_tasks << " tasks, " << classes << " classes");
+    const int64_t width = metric_slot::kScalars + 3 * num_tasks;
+    at::Tensor logits = draw.normal({images, classes}).mul_(2.0).round(),  // ties
+        losses = draw.uniform({images}, 0.0, 2.0);
+    logits[images / 2][classes / 2] = std::numeric_limits<double>::quiet_NaN();
+    logits[0].fill_(-std::numeric_limits<double>::infinity());
+    const at::Tensor labels = draw.choices(images, classes, 1).view({images}),
                      tasks = draw.choices(images, num_tasks, 1).view({images}),
-                     scalars = draw.normal({6}), topology = draw.normal({2}),
-                     counters = at::tensor({7, 30, 2}, at::kLong);
+                     scalars = draw.normal({6}), topology = draw.normal({2});
     const double* scalar = scalars.data_ptr<double>();
-    run_grid(
-        LogStep<double>{scalar, scalar + 1, scalar + 2, scalar + 3, scalar + 4, scalar + 5,
-                        topology.data_ptr<double>(), logits.data_ptr<double>(),
-                        losses.data_ptr<double>(), labels.data_ptr<int64_t>(),
-                        tasks.data_ptr<int64_t>(), log.data_ptr<double>(), sums.data_ptr<double>(),
-                        counters.data_ptr<int64_t>(), images, num_tasks, 7},
-        -1);
     const at::Tensor expected = per_task_sums(logits, labels, tasks, losses, num_tasks);
-    CHECK(relative_error(log[2], at::cat({scalars, topology, expected})) < 1e-14);
-    CHECK(relative_error(sums, expected + 1.0) < 1e-14);
-    CHECK(log.narrow(0, 0, 2).eq(-1.0).all().item<bool>());  // the other rows are untouched
-    CHECK(log[3].eq(-1.0).all().item<bool>());
-    CHECK(at::equal(counters, at::tensor({8, 130, 3}, at::kLong)));
+    at::Tensor first_log;
+    for (const EmulationOrder order : {EmulationOrder::kAscending, EmulationOrder::kDescending}) {
+      at::Tensor log = at::full({4, width}, -1.0, at::kDouble),
+                 sums = at::ones({3 * num_tasks}, at::kDouble),
+                 counters = at::tensor({7, 30, 2}, at::kLong);
+      emulation_order() = order;
+      run_grid(LogStep<double>{scalar, scalar + 1, scalar + 2, scalar + 3, scalar + 4, scalar + 5,
+                               topology.data_ptr<double>(), logits.data_ptr<double>(),
+                               losses.data_ptr<double>(), labels.data_ptr<int64_t>(),
+                               tasks.data_ptr<int64_t>(), log.data_ptr<double>(),
+                               sums.data_ptr<double>(), counters.data_ptr<int64_t>(), images,
+                               num_tasks, static_cast<int>(classes)},
+               -1);
+      emulation_order() = EmulationOrder::kAscending;
+      CHECK(relative_error(log[2], at::cat({scalars, topology, expected})) < 1e-14);
+      CHECK(at::equal(log[2].narrow(0, metric_slot::kScalars, 2 * num_tasks),
+                      expected.narrow(0, 0, 2 * num_tasks)));  // the counts
+      CHECK(relative_error(sums, expected + 1.0) < 1e-14);
+      CHECK(log.narrow(0, 0, 2).eq(-1.0).all().item<bool>());  // the other rows are untouched
+      CHECK(log[3].eq(-1.0).all().item<bool>());
+      CHECK(at::equal(counters, at::tensor({int64_t{8}, 30 + images, int64_t{3}}, at::kLong)));
+      if (!first_log.defined()) first_log = log;
+      CHECK(same_bytes(log, first_log));
+    }
   }
 }
 
