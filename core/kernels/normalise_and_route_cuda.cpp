@@ -10,6 +10,8 @@
 #include "kernels/optional_input.h"
 #include "kernels/partial_sums.h"
 #include "kernels/rms_norm.h"
+#include "kernels/row_sums.h"
+#include "kernels/side_stream.h"
 
 namespace cdsp {
 namespace {
@@ -144,7 +146,9 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
       }
       run_grid(program, x.get_device());
     });
-    Slices slices(parts.sum(0));
+    const AsideResults sums = run_aside(
+        x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
+    Slices slices(sums[0]);
     const at::Tensor d_weight = slices.take(weight.sizes()), d_bias = slices.take(bias.sizes());
     const at::Tensor d_embedding =
         is_given(one_hot) ? slices.take(embedding.sizes()) : at::Tensor();

@@ -19,7 +19,12 @@ at::Tensor pooled_head(const at::Tensor& h, const at::Tensor& norm, const at::Te
 at::Tensor pooled_head_cpu(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
                            const at::Tensor& bias);
 
-/// What that is made of; LibTorch's autograd knows nothing of it. Gradients,
+/// The block programs of pooled_head_blocks.h, on a GPU or emulated: one launch forward, one
+/// backward. Differentiable.
+at::Tensor pooled_head_cuda(const at::Tensor& h, const at::Tensor& norm, const at::Tensor& weight,
+                            const at::Tensor& bias);
+
+/// What pooled_head_cpu is made of; LibTorch's autograd knows nothing of it. Gradients,
 /// given and set, are contiguous.
 class PooledHeadCpu {
  public:

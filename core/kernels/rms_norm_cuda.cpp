@@ -4,6 +4,8 @@
 
 #include "kernels/rms_norm.h"
 #include "kernels/rms_norm_blocks.h"
+#include "kernels/row_sums.h"
+#include "kernels/side_stream.h"
 
 namespace cdsp {
 namespace {
@@ -54,7 +56,9 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
       program.d_weight_parts = parts.data_ptr<scalar_t>();
       run_grid(program, x.get_device());
     });
-    return {d_x, parts.sum(0)};
+    const AsideResults d_weight = run_aside(
+        x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
+    return {d_x, d_weight[0]};
   }
 };
 

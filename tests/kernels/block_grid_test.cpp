@@ -1,6 +1,7 @@
 // The emulation of a GPU's grid: what it would catch, and that it finds nothing in the kernels.
 #include "kernels/block_grid.h"
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "kernels/clipped_adamw.h"
 #include "kernels/expert_grouping.h"
 #include "kernels/normalise_and_route.h"
+#include "kernels/pooled_head.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
@@ -160,6 +162,23 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
           gradients_of(((routing.weights + routing.probabilities) * e).sum() + tokens.x.sum(), in);
       answers.insert(answers.end(), {tokens.x.detach(), routing.indices, routing.weights.detach(),
                                      routing.probabilities.detach(), routing.counts});
+      return answers;
+    });
+  }
+  SECTION("the network's end") {
+    const auto [positions, width, classes] =
+        GENERATE(std::array<int64_t, 3>{5, 7, 3}, std::array<int64_t, 3>{150, 64, 10},
+                 std::array<int64_t, 3>{520, 9, 5}, std::array<int64_t, 3>{3, 530, 270});
+    const at::Tensor h = draw.normal({3, positions, width}).to(dtype),
+                     norm = draw.normal({width}).to(dtype),
+                     weight = draw.normal({classes, width}).to(dtype),
+                     bias = draw.normal({classes}).to(dtype),
+                     e = draw.normal({3, classes}).to(dtype);
+    check_order_does_not_matter([&]() -> Tensors {
+      const Tensors in = {input(h), input(norm), input(weight), input(bias)};
+      const at::Tensor y = pooled_head(in[0], in[1], in[2], in[3], Engine::kEmulated);
+      Tensors answers = gradients_of((y * e).sum(), in);
+      answers.push_back(y.detach());
       return answers;
     });
   }

@@ -16,6 +16,7 @@
 #include "kernels/matrix_product.h"
 #include "kernels/normalise_and_route.h"
 #include "kernels/patch_embedding.h"
+#include "kernels/pooled_head.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/rotary_attention.h"
@@ -155,6 +156,29 @@ TEST_CASE("on a GPU norm and router give what their source gives on the host") {
                        {tokens.x.detach(), routing.weights.detach(), routing.probabilities.detach(),
                         routing.indices, routing.counts});
         return answers;
+      });
+    }
+  }
+}
+
+TEST_CASE("on a GPU the network's end gives what its source gives on the host") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(10);
+  for (const auto& [batch, positions, d, classes] : {std::array<int64_t, 4>{128, 49, 64, 10},
+                                                     {5, 130, 20, 3},
+                                                     {3, 530, 7, 40},
+                                                     {2, 1, 530, 300}}) {
+    INFO(positions << " positions, d " << d << ", " << classes << " classes");
+    const at::Tensor h = draw.normal({batch, positions, d}), norm = draw.uniform({d}, 0.5, 1.5),
+                     weight = draw.normal({classes, d}), bias = draw.normal({classes}),
+                     e = draw.normal({batch, classes});
+    for (const bool has_bias : {true, false}) {
+      check_on_gpu([&](const Place& p) {
+        Tensors in = {p.input(h), p.input(norm), p.input(weight)};
+        if (has_bias) in.push_back(p.input(bias));
+        return with_gradients(
+            pooled_head(in[0], in[1], in[2], has_bias ? in[3] : at::Tensor(), p.engine), p.value(e),
+            in);
       });
     }
   }
