@@ -61,6 +61,7 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
                      indices = indices_in.contiguous(), gate = gate_in.contiguous(),
                      mask = mask_in.contiguous();
     const at::Tensor z = matrix_product(x, u, static_cast<Precision>(precision));
+    join_aside(x.get_device());  // gate and mask may come from there
     at::Tensor hidden = at::empty_like(z);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer", [&] {
       run_grid(

@@ -146,8 +146,8 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
       }
       run_grid(program, x.get_device());
     });
-    const AsideResults sums = run_aside(
-        x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
+    const AsideResults sums =
+        run_aside(x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
     Slices slices(sums[0]);
     const at::Tensor d_weight = slices.take(weight.sizes()), d_bias = slices.take(bias.sizes());
     const at::Tensor d_embedding =
@@ -171,8 +171,12 @@ RoutedTokens normalise_and_route_cuda(const at::Tensor& h, const at::Tensor& nor
       stream.residual, routed[0].reshape({-1, h.size(2)}), {routed[2], routed[1], {}, {}}};
   if (request.with_probabilities) tokens.routing.probabilities = routed[3];
   // An evaluation has no use for them.
-  if (at::GradMode::is_enabled())
-    tokens.routing.counts = count_by_expert_cuda(tokens.routing.indices, tokens.routing.weights);
+  if (at::GradMode::is_enabled()) {
+    const at::Tensor indices = tokens.routing.indices, weights_of = tokens.routing.weights.detach();
+    tokens.routing.counts = run_aside(h.get_device(), [=]() -> AsideResults {
+      return {count_by_expert_cuda(indices, weights_of)};
+    })[0];
+  }
   return tokens;
 }
 

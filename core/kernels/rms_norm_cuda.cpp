@@ -56,8 +56,8 @@ class RmsNormCuda : public torch::autograd::Function<RmsNormCuda> {
       program.d_weight_parts = parts.data_ptr<scalar_t>();
       run_grid(program, x.get_device());
     });
-    const AsideResults d_weight = run_aside(
-        x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
+    const AsideResults d_weight =
+        run_aside(x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });
     return {d_x, d_weight[0]};
   }
 };

@@ -19,6 +19,8 @@ namespace cdsp {
 struct SideStream::Branch {
   c10::cuda::CUDAStream chain, side;
   std::vector<AsideWork> kept;
+
+  void join();
 };
 
 namespace {
@@ -49,6 +51,15 @@ struct OpenBranches {
 OpenBranches& open_branches() {
   static OpenBranches open;
   return open;
+}
+
+/// That of the current stream; null where none is open.
+std::shared_ptr<void> open_branch(int64_t device) {
+  const auto current = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
+  OpenBranches& open = open_branches();
+  const std::lock_guard lock(open.mutex);
+  const auto found = open.branches.find(name_of(current));
+  return found != open.branches.end() ? found->second : nullptr;
 }
 
 /// Has `second` wait for all that `first` has been given.
@@ -85,23 +96,25 @@ SideStream::~SideStream() {
   open.branches.erase(name_of(branch_->chain));
 }
 
+void SideStream::Branch::join() {
+  if (kept.empty()) return;
+  wait_for(side, chain);
+  kept.clear();
+}
+
 void SideStream::join() {
-  if (!branch_ || branch_->kept.empty()) return;
-  wait_for(branch_->side, branch_->chain);
-  branch_->kept.clear();
+  if (branch_) branch_->join();
+}
+
+void join_aside(int64_t device) {
+  if (device < 0) return;
+  if (const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device)))
+    branch->join();
 }
 
 AsideResults run_aside(int64_t device, AsideWork work) {
   if (device < 0) return work();
-  std::shared_ptr<SideStream::Branch> branch;
-  {
-    const auto current = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
-    OpenBranches& open = open_branches();
-    const std::lock_guard lock(open.mutex);
-    const auto found = open.branches.find(name_of(current));
-    if (found != open.branches.end())
-      branch = std::static_pointer_cast<SideStream::Branch>(found->second);
-  }
+  const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
   if (!branch) return work();
   wait_for(branch->chain, branch->side);
   AsideResults results;
@@ -121,6 +134,7 @@ SideStream::SideStream(int64_t) {}
 SideStream::~SideStream() = default;
 void SideStream::join() {}
 AsideResults run_aside(int64_t, AsideWork work) { return work(); }
+void join_aside(int64_t) {}
 
 #endif
 

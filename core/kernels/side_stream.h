@@ -1,6 +1,7 @@
-// Work of a backward pass that nothing waits for before its end, on a stream of its own beside the
-// chain from layer to layer: gradients of weights. A chain of small kernels leaves most of a GPU
-// idle; in a captured graph the work aside becomes a branch.
+// Work that the chain of a step from layer to layer does not wait for at once, on a stream of its
+// own beside it: gradients of weights, and on the way forward what depends on the topology alone. A
+// chain of small kernels leaves most of a GPU idle; in a captured graph the work aside becomes a
+// branch.
 //
 // Memory: what the work uses is kept until join(), since LibTorch's allocator would hand it to the
 // chain as soon as nobody holds it. What it leaves may be used and dropped after join(): the memory
@@ -39,11 +40,15 @@ class SideStream {
   std::shared_ptr<Branch> branch_;
   bool is_outermost_ = false;
   friend AsideResults run_aside(int64_t device, AsideWork work);
+  friend void join_aside(int64_t device);
 };
 
 /// Enqueues `work` aside, after all that the current stream has been given so far; where no
 /// SideStream is open, as usual. `work` holds the tensors that it uses; its results may be used
 /// after join().
 AsideResults run_aside(int64_t device, AsideWork work);
+
+/// What SideStream::join() does, for whoever has no SideStream in hand.
+void join_aside(int64_t device);
 
 }  // namespace cdsp

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/side_stream.h"
 #include "model/topology.h"
 
 namespace cdsp {
@@ -26,7 +27,10 @@ at::Tensor CdspMoe::forward(const RoutedTokens& tokens, ConflictSite* site) cons
   std::shared_ptr<ExpertGradients> gradients;
   if (site != nullptr) {
     gradients = std::make_shared<ExpertGradients>();
-    *site = {alpha_, topology.mask, selection_counts(tokens.routing).gt(0), gradients};
+    const at::Tensor counts = selection_counts(tokens.routing);
+    const AsideResults active =
+        run_aside(counts.get_device(), [counts]() -> AsideResults { return {counts.gt(0)}; });
+    *site = {alpha_, topology.mask, active[0], gradients};
   }
   return cdsp_layer(tokens.x, tokens.routing, u_, v_, topology.gate, topology.mask, gradients,
                     engine_, tokens.residual.view(tokens.x.sizes()), precision_)

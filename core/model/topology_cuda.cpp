@@ -3,6 +3,7 @@
 #include <ATen/Dispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/side_stream.h"
 #include "model/topology.h"
 #include "model/topology_blocks.h"
 #include "model/topology_numbers_blocks.h"
@@ -21,15 +22,19 @@ class TopologyCuda : public torch::autograd::Function<TopologyCuda> {
     const at::Tensor alpha = alpha_in.contiguous();
     const int64_t experts = alpha.size(0);
     const at::TensorOptions options = alpha.options().requires_grad(false);
-    at::Tensor mask = at::empty({experts, d_base}, options), gate = at::empty({experts}, options),
-               slope = at::empty({experts, experts}, options);
-    AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "select_topology", [&] {
-      run_grid(SelectTopology<scalar_t>{alpha.data_ptr<scalar_t>(), mask.data_ptr<scalar_t>(),
-                                        gate.data_ptr<scalar_t>(), slope.data_ptr<scalar_t>(),
-                                        static_cast<int>(experts), static_cast<int>(d_base),
-                                        static_cast<int>(rank)},
-               alpha.get_device());
+    const AsideResults selected = run_aside(alpha.get_device(), [=]() -> AsideResults {
+      at::Tensor mask = at::empty({experts, d_base}, options), gate = at::empty({experts}, options),
+                 slope = at::empty({experts, experts}, options);
+      AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "select_topology", [&] {
+        run_grid(SelectTopology<scalar_t>{alpha.data_ptr<scalar_t>(), mask.data_ptr<scalar_t>(),
+                                          gate.data_ptr<scalar_t>(), slope.data_ptr<scalar_t>(),
+                                          static_cast<int>(experts), static_cast<int>(d_base),
+                                          static_cast<int>(rank)},
+                 alpha.get_device());
+      });
+      return {mask, gate, slope};
     });
+    const at::Tensor &mask = selected[0], &gate = selected[1], &slope = selected[2];
     context->save_for_backward({slope});
     context->mark_non_differentiable({mask});
     context->set_materialize_grads(false);  // of the mask: zeros that nobody reads

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "conflict/lagged_signal.h"
 #include "kernels/optional_input.h"
+#include "kernels/side_stream.h"
 #include "model/topology.h"
 #include "train/log_step_blocks.h"
 #include "train/loss_and_gradient.h"
@@ -118,7 +119,11 @@ void DeviceStep::run_captured(int64_t count) {
 }
 
 void DeviceStep::enqueue(int64_t count) {
-  const int64_t num_tasks = network_.input_shape().tasks;
+  const int64_t num_tasks = network_.input_shape().tasks, device = log_.get_device();
+  SideStream side(device);
+  // Before the update: the measures are of the parameters that this step's loss sees.
+  const AsideResults topology =
+      run_aside(device, [this]() -> AsideResults { return {topology_numbers()}; });
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
   const LossAndGradient found =
@@ -127,12 +132,13 @@ void DeviceStep::enqueue(int64_t count) {
   const Objective& terms = found.terms;
   const FlatGradient& gradient = found.gradient;
 
-  // Before the update: the measures are of the parameters that this step's loss saw.
-  const at::Tensor topology = topology_numbers();
   const at::Tensor grad_norm = at::empty({1}, gradient.flat.options());
+  run_aside(device, [&]() -> AsideResults {
+    write_lagged_signals(forward.sites, config_.conflict.gradient, state_.lagged);
+    return {};
+  });
   clipped_adamw_step(adamw_, gradient.flat, reached_now(gradient.reached, made.told),
                      terms.total.detach(), config_.optimizer.clip_norm, grad_norm);
-  write_lagged_signals(forward.sites, config_.conflict.gradient, state_.lagged);
 
   const at::Tensor logits = forward.logits.detach().contiguous(),
                    losses = terms.sample_losses.contiguous();
@@ -140,13 +146,14 @@ void DeviceStep::enqueue(int64_t count) {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     run_grid(LogStep<scalar_t>{pointer(terms.total), pointer(terms.task), pointer(terms.conflict),
                                pointer(terms.reg), pointer(terms.balance), pointer(grad_norm),
-                               pointer_or_null<double>(topology), pointer(logits), pointer(losses),
-                               made.batch.labels.data_ptr<int64_t>(),
+                               pointer_or_null<double>(topology[0]), pointer(logits),
+                               pointer(losses), made.batch.labels.data_ptr<int64_t>(),
                                made.batch.tasks.data_ptr<int64_t>(), log_.data_ptr<double>(),
                                state_.epoch_sums.data_ptr<double>(), counters_.data_ptr<int64_t>(),
                                count, num_tasks, static_cast<int>(logits.size(1))},
-             logits.get_device());
+             device);
   });
+  side.join();
 }
 
 at::Tensor DeviceStep::topology_numbers() const {

@@ -5,6 +5,7 @@
 
 #include "conflict/conflict_terms.h"
 #include "kernels/optional_input.h"
+#include "kernels/side_stream.h"
 #include "train/objective_blocks.h"
 
 namespace cdsp {
@@ -50,6 +51,7 @@ ObjectiveAndGradient objective_and_gradient_cuda(const Config& config, const For
                                                  const at::Tensor& labels_in,
                                                  const std::vector<LaggedGame>& games,
                                                  const std::vector<at::Tensor>& epoch_conflict) {
+  join_aside(forward.logits.get_device());  // who has tokens is counted there
   const at::Tensor logits = forward.logits.detach().contiguous(), labels = labels_in.contiguous();
   const at::TensorOptions sums = logits.options().dtype(at::kDouble);
   const bool has_game = config.variant == Variant::kCdsp;
