@@ -1,318 +1,536 @@
-// Rotary causal grouped-query attention as block programs. A thread owns a query (or, for the
-// gradients of keys and values, a key) and goes through the others in tiles that its block shares;
-// the softmax is kept running (Milakov & Gimelshein, arXiv:1805.02867; Dao et al.,
-// arXiv:2205.14135), so no table of scores exists. With l = log sum_j exp(s_j), P_j = exp(s_j - l),
-// O = sum_j P_j v_j, scale = 1 / sqrt(d_head), upstream E:
+// Rotary causal grouped-query attention as block programs. The softmax is kept running (Milakov &
+// Gimelshein, arXiv:1805.02867; Dao et al., arXiv:2205.14135), so no table of scores exists. With
+// scale = 1 / sqrt(d_head), s_ij = log2(e) scale q_i . k_j, l_i = log2 sum_j 2^s_ij,
+// P_ij = 2^(s_ij - l_i), O_i = sum_j P_ij v_j, upstream E:
 //
-//   delta = E . O      dS_j = P_j (E . v_j - delta)
-//   dq = scale sum_j dS_j k_j        dk_j = scale sum_i dS_ij q_i        dv_j = sum_i P_ij E_i
+//   delta_i = E_i . O_i      dS_ij = P_ij (E_i . v_j - delta_i)
+//   dq_i = scale sum_j dS_ij k_j     dk_j = scale sum_i dS_ij q_i     dv_j = sum_i P_ij E_i
 //
-// A key/value head's gradients are summed over its heads and queries in one thread: no atomics.
+// Powers of 2 are what a GPU computes; shared memory holds the queries times log2(e) scale. How
+// the threads of a block share the work is told in rotary_attention_tables.h. A key's gradients are
+// summed over its heads and queries in one block: no atomics.
 #pragma once
 
 #include <cmath>
 
 #include "kernels/block_grid.h"
+#include "kernels/rotary_attention_tables.h"
 
 namespace cdsp {
 
-namespace attention_block {
-inline constexpr int kThreads = 64;
-}  // namespace attention_block
-
-/// What all attention programs know. turns [positions, d_head / 2] pairs (cosine, sine).
-template <typename T>
-struct AttentionSizes {
-  int64_t batch;
-  int positions, heads, kv_heads, d_head;
-  T scale;
-
-  /// Blocks that the positions of a head take, a thread a position.
-  CDSP_HOST_DEVICE int64_t tiles() const {
-    return (positions + attention_block::kThreads - 1) / attention_block::kThreads;
-  }
-  /// Keys that some query of the block may see.
-  CDSP_HOST_DEVICE int keys_of(int64_t block) const {
-    const int end = static_cast<int>(block % tiles() + 1) * attention_block::kThreads;
-    return end < positions ? end : positions;
-  }
-  CDSP_HOST_DEVICE int64_t row_length() const {
-    return static_cast<int64_t>(heads + 2 * kv_heads) * d_head;
-  }
-  /// First of the d_head numbers of head `head` (q, then k, then v) of a position in qkv.
-  CDSP_HOST_DEVICE int64_t packed(int64_t image, int position, int head) const {
-    return (image * positions + position) * row_length() + static_cast<int64_t>(head) * d_head;
-  }
-  /// The same in a tensor [batch, positions, heads, d_head].
-  CDSP_HOST_DEVICE int64_t mixed(int64_t image, int position, int head) const {
-    return ((image * positions + position) * heads + head) * d_head;
-  }
-  CDSP_HOST_DEVICE int64_t query(int64_t image, int position, int head) const {
-    return (image * heads + head) * positions + position;
-  }
-};
-
-/// Reads d_head numbers into kHead registers, the rest zero.
-template <typename T, int kHead>
-CDSP_HOST_DEVICE void load_head(const T* from, int d_head, T (&to)[kHead]) {
-  CDSP_UNROLL
-  for (int c = 0; c < kHead; ++c) to[c] = c < d_head ? from[c] : T(0);
-}
-
-/// Turns each adjacent pair; `direction` 1 forward, -1 back (the gradient's way).
-template <typename T, int kHead>
-CDSP_HOST_DEVICE void turn_head(T (&x)[kHead], const T* turns, int d_head, T direction) {
-  CDSP_UNROLL
-  for (int c = 0; c < kHead; c += 2) {
-    if (c >= d_head) continue;
-    const T cosine = turns[c], sine = direction * turns[c + 1];
-    const T a = x[c], b = x[c + 1];
-    x[c] = a * cosine - b * sine;
-    x[c + 1] = a * sine + b * cosine;
-  }
-}
-
-template <typename T, int kHead>
-CDSP_HOST_DEVICE void store_head(const T (&x)[kHead], int d_head, T* to) {
-  CDSP_UNROLL
-  for (int c = 0; c < kHead; ++c) {
-    if (c < d_head) to[c] = x[c];
-  }
-}
-
-template <typename T, int kHead>
-CDSP_HOST_DEVICE T dot_head(const T (&a)[kHead], const T (&b)[kHead]) {
-  T sum = 0;
-  CDSP_UNROLL
-  for (int c = 0; c < kHead; ++c) sum += a[c] * b[c];
-  return sum;
-}
-
-template <typename T, int kHead>
-CDSP_HOST_DEVICE void add_head(T factor, const T (&x)[kHead], T (&to)[kHead]) {
-  CDSP_UNROLL
-  for (int c = 0; c < kHead; ++c) to[c] += factor * x[c];
-}
-
-namespace attention_block {
-/// Rows of a tile: two tables of them in 32 KB of shared memory.
-template <typename T, int kHead>
-constexpr int tile_rows() {
-  constexpr int fit = 32 * 1024 / (2 * kHead * static_cast<int>(sizeof(T)));
-  return fit < kThreads ? fit : kThreads;
-}
-}  // namespace attention_block
-
-/// Keys, turned, and values that the queries of a block go through together.
-template <typename T, int kHead>
-struct KeyValueTile {
-  static constexpr int kRows = attention_block::tile_rows<T, kHead>();
-  T key[kRows][kHead], value[kRows][kHead];
-
-  /// Each thread its own row: that of position `from`, if there is one.
-  CDSP_HOST_DEVICE void load(const AttentionSizes<T>& size, const T* qkv, const T* turns,
-                             int64_t image, int kv_head, int from, int row) {
-    if (row >= kRows || from >= size.positions) return;
-    load_head(qkv + size.packed(image, from, size.heads + kv_head), size.d_head, key[row]);
-    turn_head(key[row], turns + from * size.d_head, size.d_head, T(1));
-    load_head(qkv + size.packed(image, from, size.heads + size.kv_heads + kv_head), size.d_head,
-              value[row]);
-  }
-};
-
-/// qkv -> mixed [batch, positions, heads, d_head], log_sums [batch, heads, positions].
+/// qkv -> mixed [batch, positions, heads, d_head], log_sums (l above) [batch, positions, heads].
 template <typename T, int kHead>
 struct AttentionForward {
-  static constexpr int kThreads = attention_block::kThreads;
-  static constexpr int kTile = attention_block::tile_rows<T, kHead>();
-  using Shared = KeyValueTile<T, kHead>;
+  using Plan = attention_block::Split<T, kHead>;
+  using Rows = attention_block::Rows<T>;
+  using HeadQuery = attention_block::HeadQuery;
+  using Row = attention_block::Row<T, kHead>;
+  using Pair = attention_block::Pair<T>;
+  using ReadKeys = attention_block::ReadKeys<T>;
+  using WriteKeys = attention_block::WriteKeys<T, kHead>;
+  using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
+  static constexpr int kThreads = Plan::kThreads;
+  static constexpr int kOwned = Plan::kOwned;
+  static constexpr int kTile =
+      Plan::tile_rows(Plan::kQueries * Plan::kRowBytes, 2 * Plan::kRowBytes, 64);
+  struct Tables {
+    Row query[Plan::kQueries], key[kTile], value[kTile];
+  };
+  struct Shared {
+    union {
+      Tables tables;
+      Sums sums;
+    };
+    T largest[kOwned][kThreads], weight[kOwned][kThreads];
+  };
   struct Registers {
-    T query[kHead], sum[kHead];
-    T largest, weight;  // running maximum of the scores, sum of exp(score - largest)
+    T sum[kOwned * kHead];
+    T largest[kOwned], weight[kOwned];  // running maximum m of the scores, sum of 2^(score - m)
+    int position[kOwned];               // -1 where there is no such query
   };
 
   AttentionSizes<T> size;
   const T *qkv, *turns;
   T *mixed, *log_sums;
 
-  int64_t blocks() const { return size.batch * size.heads * size.tiles(); }
-  CDSP_HOST_DEVICE int phases(int64_t block) const {
-    return 2 * ((size.keys_of(block) + kTile - 1) / kTile) + 1;
+  CDSP_HOST_DEVICE int parts() const {
+    return attention_block::pieces(size.queries(), Plan::kQueries);
   }
+  int64_t blocks() const { return size.batch * size.kv_heads * parts(); }
+  CDSP_HOST_DEVICE int key_tiles(int part) const {
+    return attention_block::key_tiles<Plan::kQueries, kTile>(size, part);
+  }
+  CDSP_HOST_DEVICE int phases(int64_t block) const {
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    return 2 * key_tiles(place.part) + 2 * Sums::kPieces;
+  }
+
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int query = static_cast<int>(block % size.tiles()) * kThreads + thread;
-    const int head = static_cast<int>(block / size.tiles() % size.heads);
-    const int64_t image = block / size.tiles() / size.heads;
-    const int kv_head = head / (size.heads / size.kv_heads);
-    const bool is_query = query < size.positions;
-    if (phase == phases(block) - 1) {
-      if (!is_query) return;
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    const Rows rows(size, place, place.part * Plan::kQueries);
+    thread = attention_block::not_ahead(thread);
+    const int merge = phase - 2 * key_tiles(place.part);
+    if (merge >= 0) {
+      if (merge == 0) finish(rows, thread, shared, own);
+      if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.sum);
+      return store(rows, merge / 2, thread, shared.sums);
+    }
+    const int first_key = phase / 2 * kTile;
+    if (phase == 0) {
+      start(rows, thread, shared.tables, own);
+    } else if (phase % 2 == 0) {
+      attention_block::carry<T, kHead, kTile>(thread, ReadKeys{rows, qkv, turns, first_key},
+                                              WriteKeys{shared.tables.key, shared.tables.value});
+    } else {
+      attend(first_key, thread, shared, own);
+    }
+  }
+
+ private:
+  struct QueryAndTurn {
+    Pair query, turn;
+  };
+
+  CDSP_HOST_DEVICE void start(const Rows& rows, int thread, Tables& tables, Registers& own) const {
+    attention_block::carry_both<T, kHead, Plan::kQueries, kTile>(
+        thread,
+        [&](int row, int column) {
+          const HeadQuery query = rows.query(row);
+          QueryAndTurn got = {{0, 0}, {0, 0}};
+          if (rows.is_query(query) && column < size.d_head) {
+            got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
+            got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
+          }
+          return got;
+        },
+        [&](int row, int column, const QueryAndTurn& got) {
+          tables.query[row].put(column,
+                                attention_block::turned(got.query, got.turn, 1, size.query_scale));
+        },
+        ReadKeys{rows, qkv, turns, 0}, WriteKeys{tables.key, tables.value});
+    CDSP_UNROLL
+    for (int c = 0; c < kOwned * kHead; ++c) own.sum[c] = 0;
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      const HeadQuery query = rows.query(Plan::query(Plan::slot(thread), n));
+      own.position[n] = rows.is_query(query) ? query.position : -1;
+      own.largest[n] = attention_block::kLowest<T>;
+      own.weight[n] = 0;
+    }
+  }
+
+  CDSP_HOST_DEVICE void attend(int first_key, int thread, Shared& shared, Registers& own) const {
+    const Tables& tables = shared.tables;
+    const int lane = Plan::lane(thread);
+    T query[kOwned][kHead];
+    int last = -1;
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      copy_row(tables.query[Plan::query(Plan::slot(thread), n)], query[n]);
+      last = own.position[n] > last ? own.position[n] : last;
+    }
+    for (int at = 0; at < kTile && first_key + at <= last; at += Plan::kStep) {
+      T score[Plan::kLaneRows][kOwned];
       CDSP_UNROLL
-      for (int c = 0; c < kHead; ++c) own.sum[c] /= own.weight;
-      store_head(own.sum, size.d_head, mixed + size.mixed(image, query, head));
-      log_sums[size.query(image, query, head)] = own.largest + std::log(own.weight);
-      return;
-    }
-    const int first = phase / 2 * kTile;
-    if (phase % 2 == 0) {
-      shared.load(size, qkv, turns, image, kv_head, first + thread, thread);
-      if (phase == 0 && is_query) {
-        load_head(qkv + size.packed(image, query, head), size.d_head, own.query);
-        turn_head(own.query, turns + query * size.d_head, size.d_head, T(1));
+      for (int i = 0; i < Plan::kLaneRows; ++i) {
+        T key[kHead];
+        copy_row(tables.key[at + i * Plan::kLanes + lane], key);
         CDSP_UNROLL
-        for (int c = 0; c < kHead; ++c) own.sum[c] = 0;
-        own.largest = -HUGE_VAL;
-        own.weight = 0;
+        for (int n = 0; n < kOwned; ++n) score[i][n] = attention_block::dot_row(query[n], key);
       }
-      return;
-    }
-    if (!is_query) return;
-    for (int j = 0; j < kTile && first + j <= query; ++j) {
-      const T score = size.scale * dot_head(own.query, shared.key[j]);
-      if (score > own.largest) {
-        const T shrink = std::exp(own.largest - score);
-        own.weight *= shrink;
+      CDSP_UNROLL
+      for (int n = 0; n < kOwned; ++n) {
+        // Of the lane's rows in this step those that lie no further on; none where negative.
+        const int visible = own.position[n] - (first_key + at + lane);
+        T largest = attention_block::kLowest<T>;
         CDSP_UNROLL
-        for (int c = 0; c < kHead; ++c) own.sum[c] *= shrink;
-        own.largest = score;
+        for (int i = 0; i < Plan::kLaneRows; ++i) {
+          if (i * Plan::kLanes <= visible && score[i][n] > largest) largest = score[i][n];
+        }
+        if (largest > own.largest[n] + T(attention_block::kSlack)) {
+          const T shrink = std::exp2(own.largest[n] - largest);
+          own.weight[n] *= shrink;
+          CDSP_UNROLL
+          for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] *= shrink;
+          own.largest[n] = largest;
+        }
+        CDSP_UNROLL
+        for (int i = 0; i < Plan::kLaneRows; ++i) {
+          const T part = std::exp2(score[i][n] - own.largest[n]);
+          score[i][n] = i * Plan::kLanes <= visible ? part : T(0);
+          own.weight[n] += score[i][n];
+        }
       }
-      const T part = std::exp(score - own.largest);
-      own.weight += part;
-      add_head(part, shared.value[j], own.sum);
+      CDSP_UNROLL
+      for (int i = 0; i < Plan::kLaneRows; ++i) {
+        T value[kHead];
+        copy_row(tables.value[at + i * Plan::kLanes + lane], value);
+        CDSP_UNROLL
+        for (int n = 0; n < kOwned; ++n) {
+          CDSP_UNROLL
+          for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] += score[i][n] * value[c];
+        }
+      }
     }
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      shared.largest[n][thread] = own.largest[n];
+      shared.weight[n][thread] = own.weight[n];
+    }
+  }
+
+  /// Brings the lanes' sums to one maximum, divided by the weight of all of them.
+  CDSP_HOST_DEVICE void finish(const Rows& rows, int thread, const Shared& shared,
+                               Registers& own) const {
+    const int slot = Plan::slot(thread);
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      T largest = attention_block::kLowest<T>, weight = 0;
+      CDSP_UNROLL
+      for (int lane = 0; lane < Plan::kLanes; ++lane) {
+        const T other = shared.largest[n][Plan::thread_of(slot, lane)];
+        largest = other > largest ? other : largest;
+      }
+      CDSP_UNROLL
+      for (int lane = 0; lane < Plan::kLanes; ++lane) {
+        const int other = Plan::thread_of(slot, lane);
+        weight += shared.weight[n][other] * std::exp2(shared.largest[n][other] - largest);
+      }
+      const T factor = std::exp2(own.largest[n] - largest) / weight;
+      CDSP_UNROLL
+      for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] *= factor;
+      if (Plan::lane(thread) == 0 && own.position[n] >= 0) {
+        log_sums[rows.number_of(rows.query(Plan::query(slot, n)))] = largest + std::log2(weight);
+      }
+    }
+  }
+
+  CDSP_HOST_DEVICE void store(const Rows& rows, int piece, int thread, const Sums& sums) const {
+    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
+      const HeadQuery query = rows.query(Plan::query(slot, column / kHead));
+      const int c = column % kHead;
+      if (!rows.is_query(query) || c >= size.d_head) return;
+      attention_block::store_pair(sum, mixed + rows.output_at(query) + c);
+    });
   }
 };
 
 /// upstream, mixed [batch, positions, heads, d_head] -> the queries' part of d_qkv, and
-/// deltas [batch, heads, positions] for AttentionBackwardKeys.
+/// deltas [batch, positions, heads] for AttentionBackwardKeys.
 template <typename T, int kHead>
 struct AttentionBackwardQueries {
-  static constexpr int kThreads = attention_block::kThreads;
-  static constexpr int kTile = attention_block::tile_rows<T, kHead>();
-  using Shared = KeyValueTile<T, kHead>;
+  using Plan = attention_block::Split<T, kHead>;
+  using Rows = attention_block::Rows<T>;
+  using HeadQuery = attention_block::HeadQuery;
+  using Row = attention_block::Row<T, kHead>;
+  using Pair = attention_block::Pair<T>;
+  using ReadKeys = attention_block::ReadKeys<T>;
+  using WriteKeys = attention_block::WriteKeys<T, kHead>;
+  using Products = attention_block::Row<T, kHead / 2>;
+  using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
+  static constexpr int kThreads = Plan::kThreads;
+  static constexpr int kOwned = Plan::kOwned;
+  static constexpr int kOwnBytes =
+      Plan::kQueries * (2 * Plan::kRowBytes + static_cast<int>(sizeof(Products)));
+  static constexpr int kTile = Plan::tile_rows(kOwnBytes, 2 * Plan::kRowBytes, 64);
+  struct Tables {
+    Row query[Plan::kQueries], upstream[Plan::kQueries], key[kTile], value[kTile];
+    Products products[Plan::kQueries];  // of upstream and output, pair by pair
+  };
+  union Shared {
+    Tables tables;
+    Sums sums;
+  };
   struct Registers {
-    T query[kHead], upstream[kHead], gradient[kHead];
-    T log_sum, delta;
+    T gradient[kOwned * kHead];
+    T log_sum[kOwned], delta[kOwned];
+    int position[kOwned];  // -1 where there is no such query
   };
 
   AttentionSizes<T> size;
   const T *qkv, *turns, *mixed, *log_sums, *upstream;
   T *d_qkv, *deltas;
 
-  int64_t blocks() const { return size.batch * size.heads * size.tiles(); }
-  CDSP_HOST_DEVICE int phases(int64_t block) const {
-    return 2 * ((size.keys_of(block) + kTile - 1) / kTile) + 1;
+  CDSP_HOST_DEVICE int parts() const {
+    return attention_block::pieces(size.queries(), Plan::kQueries);
   }
+  int64_t blocks() const { return size.batch * size.kv_heads * parts(); }
+  CDSP_HOST_DEVICE int key_tiles(int part) const {
+    return attention_block::key_tiles<Plan::kQueries, kTile>(size, part);
+  }
+  CDSP_HOST_DEVICE int phases(int64_t block) const {
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    return 2 * key_tiles(place.part) + 2 * Sums::kPieces;
+  }
+
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int query = static_cast<int>(block % size.tiles()) * kThreads + thread;
-    const int head = static_cast<int>(block / size.tiles() % size.heads);
-    const int64_t image = block / size.tiles() / size.heads;
-    const int kv_head = head / (size.heads / size.kv_heads);
-    const bool is_query = query < size.positions;
-    if (phase == phases(block) - 1) {
-      if (!is_query) return;
-      turn_head(own.gradient, turns + query * size.d_head, size.d_head, T(-1));
-      store_head(own.gradient, size.d_head, d_qkv + size.packed(image, query, head));
-      return;
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    const Rows rows(size, place, place.part * Plan::kQueries);
+    thread = attention_block::not_ahead(thread);
+    const int merge = phase - 2 * key_tiles(place.part);
+    if (merge >= 0) {
+      if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.gradient);
+      return store(rows, merge / 2, thread, shared.sums);
     }
-    const int first = phase / 2 * kTile;
-    if (phase % 2 == 0) {
-      shared.load(size, qkv, turns, image, kv_head, first + thread, thread);
-      if (phase == 0 && is_query) {
-        load_head(mixed + size.mixed(image, query, head), size.d_head, own.query);
-        load_head(upstream + size.mixed(image, query, head), size.d_head, own.upstream);
-        own.delta = dot_head(own.query, own.upstream);
-        own.log_sum = log_sums[size.query(image, query, head)];
-        deltas[size.query(image, query, head)] = own.delta;
-        load_head(qkv + size.packed(image, query, head), size.d_head, own.query);
-        turn_head(own.query, turns + query * size.d_head, size.d_head, T(1));
-        CDSP_UNROLL
-        for (int c = 0; c < kHead; ++c) own.gradient[c] = 0;
+    const int first_key = phase / 2 * kTile;
+    if (phase == 0) {
+      start(rows, thread, shared.tables, own);
+    } else if (phase % 2 == 0) {
+      attention_block::carry<T, kHead, kTile>(thread, ReadKeys{rows, qkv, turns, first_key},
+                                              WriteKeys{shared.tables.key, shared.tables.value});
+    } else {
+      if (phase == 1) add_up_delta(rows, thread, shared.tables, own);
+      go_back(first_key, thread, shared.tables, own);
+    }
+  }
+
+ private:
+  struct Read {
+    Pair query, turn, upstream, output;
+  };
+
+  CDSP_HOST_DEVICE void start(const Rows& rows, int thread, Tables& tables, Registers& own) const {
+    attention_block::carry_both<T, kHead, Plan::kQueries, kTile>(
+        thread,
+        [&](int row, int column) {
+          const HeadQuery query = rows.query(row);
+          Read got = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
+          if (rows.is_query(query) && column < size.d_head) {
+            const int64_t at = rows.output_at(query) + column;
+            got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
+            got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
+            got.upstream = attention_block::load_pair(upstream + at);
+            got.output = attention_block::load_pair(mixed + at);
+          }
+          return got;
+        },
+        [&](int row, int column, const Read& got) {
+          tables.query[row].put(column,
+                                attention_block::turned(got.query, got.turn, 1, size.query_scale));
+          tables.upstream[row].put(column, got.upstream);
+          tables.products[row].x[column / 2] =
+              got.upstream.first * got.output.first + got.upstream.second * got.output.second;
+        },
+        ReadKeys{rows, qkv, turns, 0}, WriteKeys{tables.key, tables.value});
+    CDSP_UNROLL
+    for (int c = 0; c < kOwned * kHead; ++c) own.gradient[c] = 0;
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      const HeadQuery query = rows.query(Plan::query(Plan::slot(thread), n));
+      own.position[n] = rows.is_query(query) ? query.position : -1;
+      own.log_sum[n] = rows.is_query(query) ? log_sums[rows.number_of(query)] : T(0);
+    }
+  }
+
+  CDSP_HOST_DEVICE void add_up_delta(const Rows& rows, int thread, const Tables& tables,
+                                     Registers& own) const {
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      const int query = Plan::query(Plan::slot(thread), n);
+      T products[kHead / 2];
+      copy_row(tables.products[query], products);
+      own.delta[n] = 0;
+      CDSP_UNROLL
+      for (int c = 0; c < kHead / 2; ++c) own.delta[n] += products[c];
+      if (Plan::lane(thread) == 0 && own.position[n] >= 0) {
+        deltas[rows.number_of(rows.query(query))] = own.delta[n];
       }
-      return;
     }
-    if (!is_query) return;
-    for (int j = 0; j < kTile && first + j <= query; ++j) {
-      const T share = std::exp(size.scale * dot_head(own.query, shared.key[j]) - own.log_sum);
-      const T d_score = share * (dot_head(own.upstream, shared.value[j]) - own.delta);
-      add_head(size.scale * d_score, shared.key[j], own.gradient);
+  }
+
+  CDSP_HOST_DEVICE void go_back(int first_key, int thread, const Tables& tables,
+                                Registers& own) const {
+    const int lane = Plan::lane(thread);
+    T query[kOwned][kHead], upstream_row[kOwned][kHead];
+    int last = -1;
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      const int row = Plan::query(Plan::slot(thread), n);
+      copy_row(tables.query[row], query[n]);
+      copy_row(tables.upstream[row], upstream_row[n]);
+      last = own.position[n] > last ? own.position[n] : last;
     }
+    for (int row = lane; row < kTile && first_key + row - lane <= last; row += Plan::kLanes) {
+      T d_share[kOwned], d_score[kOwned], value[kHead], key[kHead];
+      copy_row(tables.value[row], value);
+      CDSP_UNROLL
+      for (int n = 0; n < kOwned; ++n) {
+        d_share[n] = attention_block::dot_row(upstream_row[n], value);
+      }
+      copy_row(tables.key[row], key);
+      CDSP_UNROLL
+      for (int n = 0; n < kOwned; ++n) {
+        const T score = attention_block::dot_row(query[n], key);
+        const bool is_visible = first_key + row <= own.position[n];
+        const T share = is_visible ? std::exp2(score - own.log_sum[n]) : T(0);
+        d_score[n] = share * (d_share[n] - own.delta[n]);
+      }
+      CDSP_UNROLL
+      for (int n = 0; n < kOwned; ++n) {
+        CDSP_UNROLL
+        for (int c = 0; c < kHead; ++c) own.gradient[n * kHead + c] += d_score[n] * key[c];
+      }
+    }
+  }
+
+  CDSP_HOST_DEVICE void store(const Rows& rows, int piece, int thread, const Sums& sums) const {
+    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
+      const HeadQuery query = rows.query(Plan::query(slot, column / kHead));
+      const int c = column % kHead;
+      if (!rows.is_query(query) || c >= size.d_head) return;
+      const Pair turn = attention_block::load_pair(turns + rows.turn_at(query.position) + c);
+      attention_block::store_pair(attention_block::turned(sum, turn, -1, size.scale),
+                                  d_qkv + rows.query_at(query) + c);
+    });
   }
 };
 
-/// -> the keys' and values' parts of d_qkv.
+/// -> the keys' and values' parts of d_qkv. A slot owns a key; tiles are of queries.
 template <typename T, int kHead>
 struct AttentionBackwardKeys {
-  static constexpr int kThreads = attention_block::kThreads;
-  static constexpr int kTile = attention_block::tile_rows<T, kHead>();
-  struct Shared {
-    T query[kTile][kHead], upstream[kTile][kHead];
-    T log_sum[kTile], delta[kTile];
+  using Plan = attention_block::Split<T, kHead>;
+  using Rows = attention_block::Rows<T>;
+  using HeadQuery = attention_block::HeadQuery;
+  using Row = attention_block::Row<T, kHead>;
+  using Pair = attention_block::Pair<T>;
+  using ReadKeys = attention_block::ReadKeys<T>;
+  using WriteKeys = attention_block::WriteKeys<T, kHead>;
+  using Sums = attention_block::LaneSums<T, kHead, 2 * kHead>;
+  static constexpr int kThreads = Plan::kThreads;
+  static constexpr int kKeys = Plan::kSlots;
+  static constexpr int kTile = Plan::tile_rows(
+      2 * kKeys * Plan::kRowBytes, 2 * Plan::kRowBytes + static_cast<int>(sizeof(Pair)), 128);
+  struct Tables {
+    Row key[kKeys], value[kKeys], query[kTile], upstream[kTile];
+    Pair log_sum_and_delta[kTile];
+  };
+  union Shared {
+    Tables tables;
+    Sums sums;
   };
   struct Registers {
-    T key[kHead], value[kHead], d_key[kHead], d_value[kHead];
+    T gradient[2 * kHead];  // of the key, then of the value
   };
 
   AttentionSizes<T> size;
   const T *qkv, *turns, *log_sums, *upstream, *deltas;
   T* d_qkv;
 
-  int64_t blocks() const { return size.batch * size.kv_heads * size.tiles(); }
+  CDSP_HOST_DEVICE int parts() const { return attention_block::pieces(size.positions, kKeys); }
+  int64_t blocks() const { return size.batch * size.kv_heads * parts(); }
   /// Tiles of queries from the block's first key to the end: earlier ones see none of its keys.
-  CDSP_HOST_DEVICE int tiles_per_head(int64_t block) const {
-    const int first_key = static_cast<int>(block % size.tiles()) * kThreads;
-    return (size.positions - first_key + kTile - 1) / kTile;
+  CDSP_HOST_DEVICE int query_tiles(int part) const {
+    return attention_block::pieces(size.queries() - part * kKeys * size.group, kTile);
   }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    return 2 * (size.heads / size.kv_heads) * tiles_per_head(block) + 1;
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    return 2 * query_tiles(place.part) + 2 * Sums::kPieces;
   }
+
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int first_key = static_cast<int>(block % size.tiles()) * kThreads;
-    const int key = first_key + thread;
-    const int kv_head = static_cast<int>(block / size.tiles() % size.kv_heads);
-    const int64_t image = block / size.tiles() / size.kv_heads;
-    const int64_t key_at = size.packed(image, key, size.heads + kv_head);
-    const int64_t value_at = size.packed(image, key, size.heads + size.kv_heads + kv_head);
-    const bool is_key = key < size.positions;
-    if (phase == phases(block) - 1) {
-      if (!is_key) return;
-      turn_head(own.d_key, turns + key * size.d_head, size.d_head, T(-1));
-      store_head(own.d_key, size.d_head, d_qkv + key_at);
-      store_head(own.d_value, size.d_head, d_qkv + value_at);
-      return;
+    const attention_block::Place place(block, parts(), size.kv_heads);
+    const int first_key = place.part * kKeys;
+    thread = attention_block::not_ahead(thread);
+    const int merge = phase - 2 * query_tiles(place.part);
+    if (merge >= 0) {
+      if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.gradient);
+      return store(Rows(size, place, 0), first_key, merge / 2, thread, shared.sums);
     }
-    const int tile = phase / 2 % tiles_per_head(block);
-    const int head = kv_head * (size.heads / size.kv_heads) + phase / 2 / tiles_per_head(block);
-    const int first = first_key + tile * kTile;
+    const int first_query = first_key * size.group + phase / 2 * kTile;
     if (phase % 2 == 0) {
-      if (thread < kTile && first + thread < size.positions) {
-        const int query = first + thread;
-        load_head(qkv + size.packed(image, query, head), size.d_head, shared.query[thread]);
-        turn_head(shared.query[thread], turns + query * size.d_head, size.d_head, T(1));
-        load_head(upstream + size.mixed(image, query, head), size.d_head, shared.upstream[thread]);
-        shared.log_sum[thread] = log_sums[size.query(image, query, head)];
-        shared.delta[thread] = deltas[size.query(image, query, head)];
-      }
-      if (phase == 0 && is_key) {
-        load_head(qkv + key_at, size.d_head, own.key);
-        turn_head(own.key, turns + key * size.d_head, size.d_head, T(1));
-        load_head(qkv + value_at, size.d_head, own.value);
-        CDSP_UNROLL
-        for (int c = 0; c < kHead; ++c) own.d_key[c] = own.d_value[c] = 0;
-      }
-      return;
+      read(Rows(size, place, first_query), first_key, phase == 0, thread, shared.tables, own);
+    } else {
+      go_back(first_key, first_query, thread, shared.tables, own);
     }
-    if (!is_key) return;
-    for (int j = 0; j < kTile && first + j < size.positions; ++j) {
-      if (first + j < key) continue;
-      const T share = std::exp(size.scale * dot_head(own.key, shared.query[j]) - shared.log_sum[j]);
-      const T d_score = share * (dot_head(own.value, shared.upstream[j]) - shared.delta[j]);
-      add_head(share, shared.upstream[j], own.d_value);
-      add_head(size.scale * d_score, shared.query[j], own.d_key);
+  }
+
+ private:
+  struct Read {
+    Pair query, turn, upstream;
+  };
+
+  /// A tile of queries, and at first the block's keys.
+  CDSP_HOST_DEVICE void read(const Rows& rows, int first_key, bool is_first, int thread,
+                             Tables& tables, Registers& own) const {
+    const auto read_query = [&](int row, int column) {
+      const HeadQuery query = rows.query(row);
+      Read got = {{0, 0}, {0, 0}, {0, 0}};
+      if (rows.is_query(query) && column < size.d_head) {
+        got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
+        got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
+        got.upstream = attention_block::load_pair(upstream + rows.output_at(query) + column);
+      }
+      return got;
+    };
+    const auto write_query = [&](int row, int column, const Read& got) {
+      tables.query[row].put(column,
+                            attention_block::turned(got.query, got.turn, 1, size.query_scale));
+      tables.upstream[row].put(column, got.upstream);
+    };
+    static_assert(kTile <= kThreads, "a thread a query");
+    Pair known = {0, 0};
+    if (const HeadQuery query = rows.query(thread); thread < kTile && rows.is_query(query)) {
+      known = {log_sums[rows.number_of(query)], deltas[rows.number_of(query)]};
     }
+    if (is_first) {
+      attention_block::carry_both<T, kHead, kTile, kKeys>(thread, read_query, write_query,
+                                                          ReadKeys{rows, qkv, turns, first_key},
+                                                          WriteKeys{tables.key, tables.value});
+      CDSP_UNROLL
+      for (int c = 0; c < 2 * kHead; ++c) own.gradient[c] = 0;
+    } else {
+      attention_block::carry<T, kHead, kTile>(thread, read_query, write_query);
+    }
+    if (thread < kTile) tables.log_sum_and_delta[thread] = known;
+  }
+
+  CDSP_HOST_DEVICE void go_back(int first_key, int first_query, int thread, const Tables& tables,
+                                Registers& own) const {
+    const int lane = Plan::lane(thread), slot = Plan::slot(thread);
+    T key[kHead], value[kHead];
+    copy_row(tables.key[slot], key);
+    copy_row(tables.value[slot], value);
+    const int left = size.queries() - first_query, end = left < kTile ? left : kTile;
+    // The same for the whole warp, so that its threads read the same rows.
+    const int first_of_warp =
+        (first_key + Plan::first_slot_of_warp(thread)) * size.group - first_query;
+    const int begin = first_of_warp > 0 ? first_of_warp / Plan::kLanes * Plan::kLanes : 0;
+    const int first_of_key = (first_key + slot) * size.group - first_query;
+    for (int row = begin + lane; row < end; row += Plan::kLanes) {
+      T query[kHead], upstream_row[kHead];
+      copy_row(tables.query[row], query);
+      copy_row(tables.upstream[row], upstream_row);
+      const Pair known = tables.log_sum_and_delta[row];
+      const T score = attention_block::dot_row(key, query);
+      const T d_share = attention_block::dot_row(value, upstream_row);
+      const T share = row >= first_of_key ? std::exp2(score - known.first) : T(0);
+      const T d_score = share * (d_share - known.second);
+      CDSP_UNROLL
+      for (int c = 0; c < kHead; ++c) {
+        own.gradient[c] += d_score * query[c];
+        own.gradient[kHead + c] += share * upstream_row[c];
+      }
+    }
+  }
+
+  CDSP_HOST_DEVICE void store(const Rows& rows, int first_key, int piece, int thread,
+                              const Sums& sums) const {
+    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
+      const int key = first_key + slot, c = column % kHead;
+      if (key >= size.positions || c >= size.d_head) return;
+      if (column >= kHead) {
+        attention_block::store_pair(sum, d_qkv + rows.value_at(key) + c);
+        return;
+      }
+      // The sum is of queries times log2(e) scale.
+      const Pair turn = attention_block::load_pair(turns + rows.turn_at(key) + c);
+      attention_block::store_pair(
+          attention_block::turned(sum, turn, -1, static_cast<T>(attention_block::kLogOf2)),
+          d_qkv + rows.key_at(key) + c);
+    });
   }
 };
 

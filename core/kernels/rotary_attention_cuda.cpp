@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -30,12 +31,23 @@ void with_head_width(int64_t d_head, const Body& body) {
 template <typename T>
 AttentionSizes<T> sizes_of(const at::Tensor& qkv, int64_t heads, int64_t kv_heads) {
   const int64_t d_head = qkv.size(2) / (heads + 2 * kv_heads);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(d_head));
   return {qkv.size(0),
           static_cast<int>(qkv.size(1)),
           static_cast<int>(heads),
           static_cast<int>(kv_heads),
           static_cast<int>(d_head),
-          static_cast<T>(1.0 / std::sqrt(static_cast<double>(d_head)))};
+          static_cast<int>(heads / kv_heads),
+          ((int64_t{1} << 32) + heads / kv_heads - 1) / (heads / kv_heads),
+          static_cast<T>(scale),
+          static_cast<T>(scale * attention_block::kLog2OfE)};
+}
+
+/// Contiguous, and its first number where the programs may read pairs from.
+at::Tensor readable(const at::Tensor& tensor) {
+  const at::Tensor whole = tensor.contiguous();
+  const auto address = reinterpret_cast<uintptr_t>(whole.const_data_ptr());
+  return address % static_cast<size_t>(2 * whole.element_size()) == 0 ? whole : whole.clone();
 }
 
 class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda> {
@@ -43,12 +55,11 @@ class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv_in, int64_t heads,
                             int64_t kv_heads, const at::Tensor& complex_turns) {
     at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const at::Tensor qkv = qkv_in.contiguous(),
-                     turns = at::view_as_real(complex_turns).contiguous();
+    const at::Tensor qkv = readable(qkv_in), turns = readable(at::view_as_real(complex_turns));
     const int64_t batch = qkv.size(0), positions = qkv.size(1),
                   d_head = qkv.size(2) / (heads + 2 * kv_heads);
     at::Tensor mixed = at::empty({batch, positions, heads * d_head}, qkv.options());
-    at::Tensor log_sums = at::empty({batch, heads, positions}, qkv.options());
+    at::Tensor log_sums = at::empty({batch, positions, heads}, qkv.options());
     AT_DISPATCH_FLOATING_TYPES(qkv.scalar_type(), "rotary_attention", [&] {
       with_head_width(d_head, [&](auto width) {
         run_grid(
@@ -72,7 +83,7 @@ class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda
     const int64_t heads = context->saved_data["heads"].toInt(),
                   kv_heads = context->saved_data["kv_heads"].toInt(),
                   d_head = qkv.size(2) / (heads + 2 * kv_heads);
-    const at::Tensor up = upstream[0].contiguous();
+    const at::Tensor up = readable(upstream[0]);
     at::Tensor d_qkv = at::empty_like(qkv), deltas = at::empty_like(log_sums);
     AT_DISPATCH_FLOATING_TYPES(qkv.scalar_type(), "rotary_attention_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };

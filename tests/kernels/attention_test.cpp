@@ -40,7 +40,11 @@ std::vector<AttentionShape> attention_shapes(Draw& draw) {
                                         {1, 70, 2, 1, 32},
                                         {1, 70, 2, 1, 34},
                                         {1, 70, 2, 2, 66},
-                                        {1, 40, 1, 1, 128}};
+                                        {1, 40, 1, 1, 128},
+                                        // Several blocks and tiles of queries that begin in the
+                                        // middle of a group; a group of more queries than a block.
+                                        {1, 150, 3, 1, 8},
+                                        {2, 9, 20, 1, 66}};
   for (int i = 0; i < 6; ++i) {
     const int64_t kv_heads = draw.between(1, 3);
     shapes.push_back({draw.between(1, 3), draw.between(1, 70), kv_heads * draw.between(1, 3),
@@ -185,6 +189,30 @@ TEST_CASE("consecutive query heads share a key/value head") {
       (packed_attention(other.packed(), shape, n.engine) - before).view({1, 3, 6, 2});
   CHECK(at::equal(change.narrow(2, 0, 3), at::zeros({1, 3, 3, 2}, at::kDouble)));
   CHECK(relative_error(change.narrow(2, 3, 3), at::ones({1, 3, 3, 2}, at::kDouble)) < 1e-12);
+}
+
+TEST_CASE("the kernels of attention take tensors that start anywhere in memory") {
+  Draw draw(16);
+  const AttentionShape shape = {2, 9, 4, 2, 6};
+  const AttentionCase c(shape, draw);
+  const at::Tensor upstream = draw.normal(c.q.sizes()).flatten(2);
+  const auto moved_by = [](int64_t numbers, const at::Tensor& x) {
+    return at::empty({x.numel() + numbers}, x.options())
+        .narrow(0, numbers, x.numel())
+        .view_as(x)
+        .copy_(x);
+  };
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+    INFO(at::toString(dtype));
+    const auto answers = [&](int64_t numbers) -> std::vector<at::Tensor> {
+      const at::Tensor qkv = moved_by(numbers, c.packed().to(dtype)).set_requires_grad(true);
+      const at::Tensor y = packed_attention(qkv, shape, Engine::kEmulated);
+      y.backward(moved_by(numbers, upstream.to(dtype)));
+      return {y.detach(), qkv.grad()};
+    };
+    const std::vector<at::Tensor> expected = answers(0), found = answers(1);
+    for (size_t i = 0; i < 2; ++i) CHECK(at::equal(found[i], expected[i]));
+  }
 }
 
 TEST_CASE("large scores do not overflow the attention's softmax") {
