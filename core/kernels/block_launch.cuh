@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include <cuda_runtime.h>
 
@@ -11,8 +12,17 @@
 
 namespace cdsp {
 
+/// How many blocks are to be under way on a multiprocessor together, as a program may say by
+/// kBlocksTogether: it bounds the registers of a thread. 0 leaves them to the compiler.
+template <typename Program, typename = void>
+inline constexpr int kBlocksTogether = 0;
 template <typename Program>
-__global__ void __launch_bounds__(Program::kThreads) run_program(const Program program) {
+inline constexpr int kBlocksTogether<Program, std::void_t<decltype(Program::kBlocksTogether)>> =
+    Program::kBlocksTogether;
+
+template <typename Program>
+__global__ void __launch_bounds__(Program::kThreads, kBlocksTogether<Program>)
+    run_program(const Program program) {
   __shared__ typename Program::Shared shared;
   typename Program::Registers registers;
   const int64_t block = static_cast<int64_t>(blockIdx.x);

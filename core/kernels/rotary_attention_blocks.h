@@ -230,6 +230,8 @@ struct AttentionBackwardQueries {
   using Products = attention_block::Row<T, kHead / 2>;
   using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
   static constexpr int kThreads = Plan::kThreads;
+  /// Left alone, the compiler takes some registers too many for the second block.
+  static constexpr int kBlocksTogether = Plan::kBytes <= 64 ? 2 : 0;
   static constexpr int kOwned = Plan::kOwned;
   static constexpr int kOwnBytes =
       Plan::kQueries * (2 * Plan::kRowBytes + static_cast<int>(sizeof(Products)));

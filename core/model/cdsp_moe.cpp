@@ -28,9 +28,13 @@ at::Tensor CdspMoe::forward(const RoutedTokens& tokens, ConflictSite* site) cons
   if (site != nullptr) {
     gradients = std::make_shared<ExpertGradients>();
     const at::Tensor counts = selection_counts(tokens.routing);
-    const AsideResults active =
-        run_aside(counts.get_device(), [counts]() -> AsideResults { return {counts.gt(0)}; });
-    *site = {alpha_, topology.mask, active[0], gradients};
+    const auto active = [counts]() -> AsideResults { return {counts.gt(0)}; };
+    // The block programs' objective waits for it; the reference's knows no stream but its own.
+    *site = {alpha_, topology.mask,
+             uses_block_programs(engine_, counts.device())
+                 ? run_aside(counts.get_device(), active)[0]
+                 : active()[0],
+             gradients};
   }
   return cdsp_layer(tokens.x, tokens.routing, u_, v_, topology.gate, topology.mask, gradients,
                     engine_, tokens.residual.view(tokens.x.sizes()), precision_)
