@@ -16,6 +16,11 @@ namespace cdsp {
 
 template <typename T>
 CDSP_HOST_DEVICE T sigmoid_of(T z) {
+#ifdef __CUDA_ARCH__
+  // The exact quotient and power take some thirty instructions, these five; they are off by a few
+  // roundings (|z| of them in the far tails, where little is left).
+  if constexpr (sizeof(T) == sizeof(float)) return __fdividef(1.0F, 1.0F + __expf(-z));
+#endif
   return T(1) / (T(1) + std::exp(-z));
 }
 
@@ -106,8 +111,9 @@ struct GatedHidden {
 };
 
 /// d_hidden = P [tokens, columns] -> d_z, the same shape; d_weights [tokens, experts], zero where a
-/// token did not go; and the blocks' shares of ds, gate_parts [blocks, experts], which is null
-/// where the tables have no gate.
+/// token did not go, with e_t . b2_i where upstream e [tokens, d] and b2 [experts, d] are given;
+/// and the blocks' shares of ds, gate_parts [blocks, experts], which is null where the tables have
+/// no gate.
 template <typename T>
 struct GatedHiddenBackward {
   static constexpr int kThreads = 256;
@@ -120,9 +126,10 @@ struct GatedHiddenBackward {
   using Registers = Nothing;
 
   GateTables<T> tables;
-  const T *z, *d_hidden;
+  const T *z, *d_hidden, *upstream, *b2;
   T *d_z, *d_weights, *gate_parts;
   int64_t tokens;
+  int d;
 
   int64_t blocks() const { return (tokens + kTokens - 1) / kTokens; }
   CDSP_HOST_DEVICE int phases_of_slots() const { return 2 * ((tables.k + kSlots - 1) / kSlots); }
@@ -191,7 +198,14 @@ struct GatedHiddenBackward {
       }
     }
     CDSP_UNROLL
-    for (int slot = 0; slot < kSlots; ++slot) sums[slot][lane] = q[slot];
+    for (int slot = 0; slot < kSlots; ++slot) {
+      if (b2 != nullptr && slot < slots) {
+        const int64_t expert = tables.indices[token * tables.k + first_slot + slot];
+        for (int c = lane; c < d; c += kLanes)
+          q[slot] += upstream[token * d + c] * b2[expert * d + c];
+      }
+      sums[slot][lane] = q[slot];
+    }
   }
 
   /// ds_i = sum_t w_ti q_ti of the block's tokens, and dw_ti = s_i q_ti.

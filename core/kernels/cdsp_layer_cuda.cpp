@@ -3,8 +3,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/cdsp_layer.h"
-#include "kernels/expert_gradients_blocks.h"
-#include "kernels/expert_grouping.h"
+#include "kernels/expert_gradients.h"
 #include "kernels/gate_tables.h"
 #include "kernels/gradient_sink.h"
 #include "kernels/matrix_product.h"
@@ -16,38 +15,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// What the experts' gradients are made of.
-struct Attributed {
-  at::Tensor x, weights, indices, gate, mask, counts, z, upstream, d_hidden;
-};
-
-/// -> g(U) [N, d, D] and g(V) [N, D, d] of every expert, and their sums over the experts.
-AsideResults attribute_to_experts(const Attributed& in) {
-  const ExpertGrouping grouping = group_by_expert_cuda(in.indices, in.weights, in.counts);
-  const int64_t chunks = grouping.ownership.size(1);
-  const auto experts = static_cast<int>(in.mask.size(0)), d = static_cast<int>(in.x.size(1)),
-             columns = static_cast<int>(in.z.size(1));
-  const at::TensorOptions options = in.x.options();
-  at::Tensor parts = at::empty({chunks, 2, d * columns}, options),
-             g_u = at::empty({experts, d, columns}, options),
-             g_v = at::empty({experts, columns, d}, options),
-             d_u = at::empty({d, columns}, options), d_v = at::empty({columns, d}, options);
-  AT_DISPATCH_FLOATING_TYPES(in.x.scalar_type(), "attribute_to_experts", [&] {
-    const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
-    const ChunkOwners<scalar_t> owners{pointer(in.counts), grouping.chunk, chunks, experts};
-    run_grid(ExpertOuterSums<scalar_t>{owners, grouping.token.data_ptr<int64_t>(),
-                                       pointer(grouping.weight), pointer(in.x),
-                                       pointer(in.upstream), pointer(in.z), pointer(in.d_hidden),
-                                       pointer(in.mask), pointer(parts), d, columns},
-             in.x.get_device());
-    run_grid(FinishExpertGradients<scalar_t>{owners, pointer(parts), pointer(in.gate),
-                                             pointer(in.mask), pointer(g_u), pointer(g_v),
-                                             pointer(d_u), pointer(d_v), d, columns},
-             in.x.get_device());
-  });
-  return {g_u, g_v, d_u, d_v};
-}
 
 class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
  public:
@@ -85,29 +52,36 @@ class CdspLayerCuda : public torch::autograd::Function<CdspLayerCuda> {
     const auto precision = static_cast<Precision>(context->saved_data["precision"].toInt());
     const at::Tensor d_hidden = matrix_product(e, v.t(), precision);
     const int64_t experts = mask.size(0);
-    const AsideResults of_experts = run_aside(x.get_device(), [=] {
-      return attribute_to_experts({x, weights, indices, gate, mask, counts, z, e, d_hidden});
+    const AsideResults of_experts = run_aside(x.get_device(), [=]() -> AsideResults {
+      const ExpertGradientSums sums =
+          backbone_gradients_cuda({indices, weights, counts, x, e, z, d_hidden}, gate, mask);
+      return {sums.first, sums.second, sums.first_total, sums.second_total};
     });
     at::Tensor d_z = at::empty_like(z), d_weights = at::empty_like(weights), gate_parts;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "cdsp_layer_backward", [&] {
       GatedHiddenBackward<scalar_t> program{tables_of<scalar_t>(indices, weights, gate, mask),
                                             z.data_ptr<scalar_t>(),
                                             d_hidden.data_ptr<scalar_t>(),
+                                            nullptr,
+                                            nullptr,
                                             d_z.data_ptr<scalar_t>(),
                                             d_weights.data_ptr<scalar_t>(),
                                             nullptr,
-                                            x.size(0)};
+                                            x.size(0),
+                                            0};
       gate_parts = at::empty({program.blocks(), experts}, x.options());
       program.gate_parts = gate_parts.data_ptr<scalar_t>();
       run_grid(program, x.get_device());
     });
+    const AsideResults d_gate = run_aside(
+        x.get_device(), [gate_parts]() -> AsideResults { return {sum_of_rows_cuda(gate_parts)}; });
     hand_over(*context, {of_experts[0], of_experts[1]});
     return {matrix_product(d_z, u.t(), precision),
             d_weights,
             at::Tensor(),
             of_experts[2],
             of_experts[3],
-            sum_of_rows_cuda(gate_parts),
+            d_gate[0],
             at::Tensor(),
             at::Tensor(),
             at::Tensor(),

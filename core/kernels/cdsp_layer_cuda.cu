@@ -1,6 +1,6 @@
 #include "kernels/block_launch.cuh"
 #include "kernels/cdsp_layer_blocks.h"
-#include "kernels/expert_gradients_blocks.h"
+#include "kernels/standard_experts_blocks.h"
 
 namespace cdsp {
 
@@ -8,9 +8,7 @@ template void launch_grid(const GatedHidden<float>&);
 template void launch_grid(const GatedHidden<double>&);
 template void launch_grid(const GatedHiddenBackward<float>&);
 template void launch_grid(const GatedHiddenBackward<double>&);
-template void launch_grid(const ExpertOuterSums<float>&);
-template void launch_grid(const ExpertOuterSums<double>&);
-template void launch_grid(const FinishExpertGradients<float>&);
-template void launch_grid(const FinishExpertGradients<double>&);
+template void launch_grid(const AddOutputBiases<float>&);
+template void launch_grid(const AddOutputBiases<double>&);
 
 }  // namespace cdsp

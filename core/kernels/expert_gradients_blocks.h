@@ -1,12 +1,14 @@
-// The experts' own gradients of the CDSP layer (cdsp_layer.h) as block programs. Over the rows p of
-// a grouping (expert_grouping.h), each a token t and its weight w for the expert i of its chunk:
+// The experts' own gradients as block programs, of the CDSP layer (cdsp_layer.h) and of standard
+// experts (standard_experts.h). Over the rows p of a grouping (ExpertRows in expert_grouping.h),
+// each a token t and its weight w for the expert i of its chunk:
 //
 //   g_i(U) = s_i M_i sum_p (w x_t) (P SiLU'(Z))_t^T      g_i(V) = s_i M_i sum_p SiLU(Z)_t (w E_t)^T
+//   dW1_i  = sum_p (P SiLU'(Z))_t (w x_t)^T              dW2_i  = sum_p (w E_t) SiLU(Z)_t^T
 //
-// Both are an outer sum of d numbers of a token (wide: w x or w E) and of hidden units of it
-// (narrow). A block makes a tile of one of them over the rows of one chunk; tiles in which the
-// expert has selected no column are not made, so the work is that of the selected columns. A second
-// program adds up the chunks of an expert.
+// where standard experts have columns of their own. All four are outer sums of d numbers of a token
+// (wide: w x or w E) and of hidden units of it (narrow). A block makes a tile of one of them over
+// the rows of one chunk; tiles in which the expert has no column are not made, so the work is that
+// of the selected columns. A second program adds up the chunks of an expert.
 #pragma once
 
 #include "kernels/block_grid.h"
@@ -14,42 +16,45 @@
 
 namespace cdsp {
 
-/// Which chunks of a grouping are whose.
+/// The rows as the programs take them, and the columns of a layer.
 template <typename T>
-struct ChunkOwners {
-  const T* count;  // [experts]
-  int64_t chunk, chunks;
-  int experts;
+struct ExpertSums {
+  const int *owner, *first_chunk;  // [chunks], [experts + 1]
+  const T* mask;                   // [experts, columns]; null: each expert its own columns
+  int chunk, chunks, experts, d, columns;
 
-  CDSP_HOST_DEVICE int64_t chunks_of(int64_t expert) const {
-    return (static_cast<int64_t>(count[expert]) + chunk - 1) / chunk;
+  /// Columns that an expert may have.
+  CDSP_HOST_DEVICE int narrow() const { return mask != nullptr ? columns : columns / experts; }
+  CDSP_HOST_DEVICE int first_column(int expert) const {
+    return mask != nullptr ? 0 : expert * narrow();
   }
-  /// The expert of a chunk, or `experts` for one that nobody needs.
-  CDSP_HOST_DEVICE int owner_of(int64_t chunk_number) const {
-    int64_t end = 0;
-    for (int expert = 0; expert < experts; ++expert) {
-      end += chunks_of(expert);
-      if (chunk_number < end) return expert;
-    }
-    return experts;
+  CDSP_HOST_DEVICE bool selects(int expert, int column) const {
+    return column < narrow() &&
+           (mask == nullptr || mask[static_cast<int64_t>(expert) * columns + column] != T(0));
+  }
+  /// Numbers of one of the two outer sums.
+  CDSP_HOST_DEVICE int size() const { return d * narrow(); }
+  /// Whether the second outer sum, or else the first one, has its d numbers side by side: so that
+  /// U [d, D], V [D, d], W1 [width, d] and W2 [d, width] come as they are.
+  CDSP_HOST_DEVICE bool wide_is_inner(bool is_second) const {
+    return is_second == (mask != nullptr);
   }
 };
 
-/// The two tables of outer sums have the same layout: parts [chunks, 2, d * columns], of which
-/// first U's [d, columns], then V's [columns, d].
+/// -> parts [chunks, 2, size()]; not made where an expert selects none of a tile's columns.
 template <typename T>
 struct ExpertOuterSums {
   static constexpr int kThreads = 128;
   static constexpr int kWide = 64, kNarrow = 32;  // numbers of a tile
   static constexpr int kRows = 32;                // rows read between two barriers
   static constexpr int kMostRows = 128;           // of a chunk
-  static constexpr int kSide = 4;                 // a thread makes 4 x 4 sums
+  static constexpr int kSide = 4;  // a thread makes 4 x 4 sums, and reads 4 at a time
   static_assert(kThreads * kSide * kSide == kWide * kNarrow, "a thread's share");
   struct alignas(16) Shared {
     T wide[kRows][kWide], narrow[kRows][kNarrow];
     T weight[kMostRows];
     int token[kMostRows];
-    int is_selected[kThreads];
+    int is_selected[kNarrow];
   };
   struct Registers {
     T sum[kSide][kSide];
@@ -57,28 +62,26 @@ struct ExpertOuterSums {
     bool is_needed;
   };
 
-  ChunkOwners<T> owners;
-  const int64_t* token;                  // [chunks * chunk]
+  ExpertSums<T> sums;
+  const int* token;                      // [chunks * chunk]
   const T* weight;                       // the same
   const T *x, *upstream, *z, *d_hidden;  // [tokens, d] twice, [tokens, columns] twice
-  const T* mask;                         // [experts, columns]
   T* parts;
-  int d, columns;
 
-  CDSP_HOST_DEVICE int wide_tiles() const { return (d + kWide - 1) / kWide; }
-  CDSP_HOST_DEVICE int narrow_tiles() const { return (columns + kNarrow - 1) / kNarrow; }
-  int64_t blocks() const { return owners.chunks * 2 * wide_tiles() * narrow_tiles(); }
-  CDSP_HOST_DEVICE int stages() const {
-    return static_cast<int>((owners.chunk + kRows - 1) / kRows);
+  CDSP_HOST_DEVICE int wide_tiles() const { return (sums.d + kWide - 1) / kWide; }
+  CDSP_HOST_DEVICE int narrow_tiles() const { return (sums.narrow() + kNarrow - 1) / kNarrow; }
+  int64_t blocks() const {
+    return static_cast<int64_t>(sums.chunks) * 2 * wide_tiles() * narrow_tiles();
   }
+  CDSP_HOST_DEVICE int stages() const { return (sums.chunk + kRows - 1) / kRows; }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 2 + 2 * stages(); }
   CDSP_HOST_DEVICE void run(int phase, int64_t block_number, int thread, Shared& shared,
                             Registers& own) const {
     const int block = static_cast<int>(block_number);  // a grid's limit; a quicker division
     const int first_column = block % narrow_tiles() * kNarrow;
     const int first_wide = block / narrow_tiles() % wide_tiles() * kWide;
-    const bool is_of_v = block / narrow_tiles() / wide_tiles() % 2 == 1;
-    const int64_t chunk = block / narrow_tiles() / wide_tiles() / 2;
+    const bool is_second = block / narrow_tiles() / wide_tiles() % 2 == 1;
+    const int chunk = block / narrow_tiles() / wide_tiles() / 2;
     if (phase == 0) return begin(chunk, first_column, thread, shared, own);
     if (phase == 1) {
       own.is_needed = false;
@@ -86,26 +89,24 @@ struct ExpertOuterSums {
     }
     if (!own.is_needed) return;
     if (phase % 2 == 1) {
-      load((phase - 1) / 2 * kRows, first_wide, first_column, is_of_v, thread, shared);
+      load((phase - 1) / 2 * kRows, first_wide, first_column, is_second, thread, shared, own);
       if (phase == phases(block_number) - 1)
-        store(chunk, first_wide, first_column, is_of_v, thread, own);
+        store(chunk, first_wide, first_column, is_second, thread, own);
     } else {
       add_up(thread, shared, own);
     }
   }
 
-  CDSP_HOST_DEVICE void begin(int64_t chunk, int first_column, int thread, Shared& shared,
+  CDSP_HOST_DEVICE void begin(int chunk, int first_column, int thread, Shared& shared,
                               Registers& own) const {
-    const int owner = owners.owner_of(chunk);
+    own.owner = sums.owner[chunk];
     if (thread < kNarrow) {
-      const int column = first_column + thread;
-      const bool is_there = owner < owners.experts && column < columns;
       shared.is_selected[thread] =
-          is_there && mask[static_cast<int64_t>(owner) * columns + column] != T(0) ? 1 : 0;
+          own.owner < sums.experts && sums.selects(own.owner, first_column + thread) ? 1 : 0;
     }
-    for (int row = thread; row < owners.chunk; row += kThreads) {
-      shared.token[row] = static_cast<int>(token[chunk * owners.chunk + row]);
-      shared.weight[row] = weight[chunk * owners.chunk + row];
+    for (int row = thread; row < sums.chunk; row += kThreads) {
+      shared.token[row] = token[chunk * sums.chunk + row];
+      shared.weight[row] = weight[chunk * sums.chunk + row];
     }
     CDSP_UNROLL
     for (int i = 0; i < kSide; ++i) {
@@ -115,30 +116,43 @@ struct ExpertOuterSums {
   }
 
   /// Rows first, first + 1, ... of the chunk; zeros beyond its end, and beyond d and the columns.
-  CDSP_HOST_DEVICE void load(int first, int first_wide, int first_column, bool is_of_v, int thread,
-                             Shared& shared) const {
-    if (first >= owners.chunk) return;
-    const T* from = is_of_v ? upstream : x;
-    CDSP_UNROLL_BY_4
-    for (int i = 0; i < kRows * kWide / kThreads; ++i) {
-      const int row = (i * kThreads + thread) / kWide, c = (i * kThreads + thread) % kWide;
-      const bool is_there = first + row < owners.chunk && first_wide + c < d;
-      shared.wide[row][c] =
-          is_there ? shared.weight[first + row] *
-                         from[static_cast<int64_t>(shared.token[first + row]) * d + first_wide + c]
-                   : T(0);
-    }
-    CDSP_UNROLL_BY_4
-    for (int i = 0; i < kRows * kNarrow / kThreads; ++i) {
-      const int row = (i * kThreads + thread) / kNarrow, c = (i * kThreads + thread) % kNarrow;
-      const bool is_there = first + row < owners.chunk && first_column + c < columns;
-      T value = 0;
-      if (is_there) {
-        const int64_t at =
-            static_cast<int64_t>(shared.token[first + row]) * columns + first_column + c;
-        value = is_of_v ? z[at] * sigmoid_of(z[at]) : d_hidden[at] * silu_slope(z[at]);
+  CDSP_HOST_DEVICE void load(int first, int first_wide, int first_column, bool is_second,
+                             int thread, Shared& shared, const Registers& own) const {
+    if (first >= sums.chunk) return;
+    constexpr int kWidePieces = kWide / kSide, kNarrowPieces = kNarrow / kSide;
+    const T* from = is_second ? upstream : x;
+    CDSP_UNROLL
+    for (int i = 0; i < kRows * kWidePieces / kThreads; ++i) {
+      const int row = (i * kThreads + thread) / kWidePieces;
+      const int c = (i * kThreads + thread) % kWidePieces * kSide;
+      const bool is_row = first + row < sums.chunk;
+      const T factor = is_row ? shared.weight[first + row] : T(0);
+      const int at_token = is_row ? shared.token[first + row] : 0;
+      const int64_t at = static_cast<int64_t>(at_token) * sums.d + first_wide + c;
+      CDSP_UNROLL
+      for (int j = 0; j < kSide; ++j) {
+        const bool is_there = is_row && first_wide + c + j < sums.d;
+        shared.wide[row][c + j] = is_there ? factor * from[at + j] : T(0);
       }
-      shared.narrow[row][c] = value;
+    }
+    const int first_of_expert = sums.first_column(own.owner);
+    CDSP_UNROLL
+    for (int i = 0; i < kRows * kNarrowPieces / kThreads; ++i) {
+      const int row = (i * kThreads + thread) / kNarrowPieces;
+      const int c = (i * kThreads + thread) % kNarrowPieces * kSide;
+      const bool is_row = first + row < sums.chunk;
+      const int at_token = is_row ? shared.token[first + row] : 0;
+      const int64_t at =
+          static_cast<int64_t>(at_token) * sums.columns + first_of_expert + first_column + c;
+      CDSP_UNROLL
+      for (int j = 0; j < kSide; ++j) {
+        T value = 0;
+        if (is_row && first_column + c + j < sums.narrow()) {
+          value = z[at + j];
+          value = is_second ? value * sigmoid_of(value) : d_hidden[at + j] * silu_slope(value);
+        }
+        shared.narrow[row][c + j] = value;
+      }
     }
   }
 
@@ -164,57 +178,73 @@ struct ExpertOuterSums {
     }
   }
 
-  CDSP_HOST_DEVICE void store(int64_t chunk, int first_wide, int first_column, bool is_of_v,
+  CDSP_HOST_DEVICE void store(int chunk, int first_wide, int first_column, bool is_second,
                               int thread, const Registers& own) const {
-    T* to = parts + (2 * chunk + (is_of_v ? 1 : 0)) * d * columns;
+    T* to = parts + (2 * static_cast<int64_t>(chunk) + (is_second ? 1 : 0)) * sums.size();
+    const bool wide_is_inner = sums.wide_is_inner(is_second);
     CDSP_UNROLL
     for (int i = 0; i < kSide; ++i) {
       CDSP_UNROLL
       for (int j = 0; j < kSide; ++j) {
-        const int64_t c = first_wide + wide_of(thread) + i,
-                      column = first_column + narrow_of(thread) + j;
-        if (c < d && column < columns)
-          to[is_of_v ? column * d + c : c * columns + column] = own.sum[i][j];
+        const int c = first_wide + wide_of(thread) + i,
+                  column = first_column + narrow_of(thread) + j;
+        if (c < sums.d && column < sums.narrow())
+          to[wide_is_inner ? column * sums.d + c : c * sums.narrow() + column] = own.sum[i][j];
       }
     }
   }
 };
 
-/// parts -> u [experts, d, columns] and v [experts, columns, d], and their sums over the experts,
-/// d_u and d_v.
+/// parts -> first and second [experts, size()], times s_i where gates are given. Where they are not
+/// null, the sums over the experts, too: first_total and second_total [size()]. A thread an element
+/// of one of the two.
 template <typename T>
-struct FinishExpertGradients {
+struct FinishExpertSums {
   static constexpr int kThreads = 128;
   using Shared = Nothing;
   using Registers = Nothing;
 
-  ChunkOwners<T> owners;
-  const T *parts, *gate, *mask;
-  T *u, *v, *d_u, *d_v;
-  int d, columns;
+  ExpertSums<T> sums;
+  const T *parts, *gate;  // gate [experts] may be null
+  T *first, *second, *first_total, *second_total;
 
-  CDSP_HOST_DEVICE int64_t size() const { return static_cast<int64_t>(d) * columns; }
-  int64_t blocks() const { return 2 * ((size() + kThreads - 1) / kThreads); }
+  /// Where the totals are asked for, a thread has the element of all experts, else of one.
+  CDSP_HOST_DEVICE int experts_of_thread() const {
+    return first_total != nullptr ? sums.experts : 1;
+  }
+  CDSP_HOST_DEVICE int blocks_of_expert() const { return (sums.size() + kThreads - 1) / kThreads; }
+  int64_t blocks() const {
+    return 2 * static_cast<int64_t>(blocks_of_expert()) * (sums.experts / experts_of_thread());
+  }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 1; }
-  CDSP_HOST_DEVICE void run(int, int64_t block, int thread, Shared&, Registers&) const {
-    const bool is_of_v = block % 2 == 1;
-    const int64_t at = block / 2 * kThreads + thread;
-    if (at >= size()) return;
-    const int64_t column = is_of_v ? at / d : at % columns;
+  CDSP_HOST_DEVICE void run(int, int64_t block_number, int thread, Shared&, Registers&) const {
+    const int block = static_cast<int>(block_number);
+    const bool is_second = block % 2 == 1;
+    const int at = block / 2 % blocks_of_expert() * kThreads + thread;
+    if (at >= sums.size()) return;
+    const int column = sums.wide_is_inner(is_second) ? at / sums.d : at % sums.narrow();
+    const int begin = block / 2 / blocks_of_expert();
+    const int64_t step = 2 * static_cast<int64_t>(sums.size());
     T total = 0;
-    int64_t chunk = 0;
-    for (int expert = 0; expert < owners.experts; ++expert) {
-      const int64_t end = chunk + owners.chunks_of(expert);
-      T sum = 0;
-      if (mask[static_cast<int64_t>(expert) * columns + column] != T(0)) {
-        for (; chunk < end; ++chunk) sum += parts[(2 * chunk + (is_of_v ? 1 : 0)) * size() + at];
-        sum *= gate[expert] * mask[static_cast<int64_t>(expert) * columns + column];
+    for (int expert = begin; expert < begin + experts_of_thread(); ++expert) {
+      const bool is_selected = sums.selects(expert, column);
+      const int end = is_selected ? sums.first_chunk[expert + 1] : 0;
+      int chunk = is_selected ? sums.first_chunk[expert] : 0;
+      const T* part = parts + chunk * step + (is_second ? sums.size() : 0) + at;
+      // Four sums, so that no addition waits for the one before.
+      T a = 0, b = 0, c = 0, e = 0;
+      for (; chunk + 3 < end; chunk += 4, part += 4 * step) {
+        a += part[0];
+        b += part[step];
+        c += part[2 * step];
+        e += part[3 * step];
       }
-      chunk = end;
-      (is_of_v ? v : u)[expert * size() + at] = sum;
+      for (; chunk < end; ++chunk, part += step) a += part[0];
+      const T sum = ((a + b) + (c + e)) * (gate != nullptr ? gate[expert] : T(1));
+      (is_second ? second : first)[static_cast<int64_t>(expert) * sums.size() + at] = sum;
       total += sum;
     }
-    (is_of_v ? d_v : d_u)[at] = total;
+    if (first_total != nullptr) (is_second ? second_total : first_total)[at] = total;
   }
 };
 

@@ -31,10 +31,19 @@ int64_t rows_of_chunk(int64_t pairs, int64_t experts);
 /// indices [T, k] int64 and weights [T, N] as route_top_k makes them (not differentiated).
 ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weights);
 
-/// The same by the block programs of expert_grouping_blocks.h, on a GPU or emulated; counts [N] as
+/// The same rows as the block programs take them.
+struct ExpertRows {
+  int64_t chunk = 0, chunks = 0;
+  at::Tensor token;        // int32 [chunks * chunk]
+  at::Tensor weight;       // [chunks * chunk]
+  at::Tensor owner;        // int32 [chunks]: a chunk's expert; N for those that nobody needs
+  at::Tensor first_chunk;  // int32 [N + 1]: an expert's first one, the next one's being its end
+};
+
+/// By the block programs of expert_grouping_blocks.h, on a GPU or emulated; counts [N] as
 /// count_by_expert_cuda() gives them.
-ExpertGrouping group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights,
-                                    const at::Tensor& counts);
+ExpertRows group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights,
+                                const at::Tensor& counts);
 
 /// selection_counts() by a block program: how many of indices [T, k] name each expert, [N] in the
 /// dtype of weights [T, N].

@@ -11,7 +11,7 @@ namespace cdsp {
 /// indices [pairs] -> count [experts], as numbers of the network's dtype (exact up to 2^24).
 template <typename T>
 struct CountPairs {
-  static constexpr int kThreads = 256;
+  static constexpr int kThreads = 1024;  // there are few blocks
   struct Shared {
     int count[kThreads];
   };
@@ -84,93 +84,106 @@ struct CountPairsOfTiles {
 };
 
 /// count [experts] and tile_counts; indices [tokens, k], weights [tokens, experts] -> token, weight
-/// [chunks * chunk] and ownership [experts, chunks], as ExpertGrouping describes them.
+/// [chunks * chunk], owner [chunks] and first_chunk [experts + 1], as ExpertRows describes them.
 template <typename T>
 struct PlacePairs {
   static constexpr int kThreads = kPairsOfTile;
   struct Shared {
     int expert[kThreads];
-    int found[kThreads];   // [lanes, experts]: in every lanes-th tile before this one
-    int before[kThreads];  // [experts]: in all of them
+    int found[kThreads];        // [lanes, experts]: in every lanes-th tile before this one
+    int before[kThreads];       // [experts]: in all of them
+    int chunk_count[kThreads];  // [experts]
+    int first_chunk[kThreads + 1];
   };
   using Registers = Nothing;
 
   const int64_t* indices;
   const T *count, *weights;
   const int* tile_counts;
-  int64_t* token;
-  T *weight, *ownership;
-  int64_t tokens, chunk, chunks;
-  int experts, k;
+  int *token, *owner, *first_chunk;
+  T* weight;
+  int pairs, chunk, chunks, experts, k;
 
-  CDSP_HOST_DEVICE int64_t pairs() const { return tokens * k; }
-  CDSP_HOST_DEVICE int64_t tiles() const { return (pairs() + kThreads - 1) / kThreads; }
+  CDSP_HOST_DEVICE int tiles() const { return (pairs + kThreads - 1) / kThreads; }
   int64_t blocks() const { return tiles(); }
   CDSP_HOST_DEVICE int lanes() const { return experts < kThreads ? kThreads / experts : 1; }
-  /// Whether the experts' counts fit in what a block shares.
-  CDSP_HOST_DEVICE bool shares_counts() const { return experts <= kThreads; }
-  CDSP_HOST_DEVICE int64_t count_of(int64_t expert) const {
-    return static_cast<int64_t>(count[expert]);
+  /// Whether what a block knows of each expert fits in what it shares; else everybody looks it up.
+  CDSP_HOST_DEVICE bool shares_experts() const { return experts <= kThreads; }
+  CDSP_HOST_DEVICE int chunks_of(int expert) const {
+    return (static_cast<int>(count[expert]) + chunk - 1) / chunk;
   }
-  CDSP_HOST_DEVICE int64_t chunks_of(int64_t expert) const {
-    return (count_of(expert) + chunk - 1) / chunk;
-  }
-  CDSP_HOST_DEVICE int64_t first_chunk_of(int64_t expert) const {
-    int64_t first = 0;
-    for (int64_t e = 0; e < expert; ++e) first += chunks_of(e);
+  /// For `expert` from 0 to experts.
+  CDSP_HOST_DEVICE int first_chunk_of(int expert, const Shared& shared) const {
+    if (shares_experts()) return shared.first_chunk[expert];
+    int first = 0;
+    for (int e = 0; e < expert; ++e) first += chunks_of(e);
     return first;
   }
 
   CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
-  CDSP_HOST_DEVICE void run(int phase, int64_t tile, int thread, Shared& shared, Registers&) const {
-    const int64_t pair = tile * kThreads + thread;
+  CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
+                            Registers&) const {
+    const int tile = static_cast<int>(block), pair = tile * kThreads + thread;
     if (phase == 0) {
-      shared.expert[thread] = pair < pairs() ? static_cast<int>(indices[pair]) : -1;
-      if (shares_counts() && thread < experts * lanes())
+      shared.expert[thread] = pair < pairs ? static_cast<int>(indices[pair]) : -1;
+      if (!shares_experts()) return;
+      if (thread < experts * lanes())
         shared.found[thread] = before(tile, thread % experts, thread / experts, lanes());
+      if (thread < experts) shared.chunk_count[thread] = chunks_of(thread);
     } else if (phase == 1) {
-      if (shares_counts() && thread < experts) {
+      if (!shares_experts()) return;
+      if (thread < experts) {
         int sum = 0;
         for (int lane = 0; lane < lanes(); ++lane) sum += shared.found[lane * experts + thread];
         shared.before[thread] = sum;
       }
+      for (int expert = thread; expert <= experts; expert += kThreads) {
+        int sum = 0;
+        for (int e = 0; e < expert; ++e) sum += shared.chunk_count[e];
+        shared.first_chunk[expert] = sum;
+      }
     } else {
-      if (pair < pairs()) place(pair, tile, thread, shared);
-      clear(tile, thread);
+      if (pair < pairs) place(pair, tile, thread, shared);
+      clear(tile, thread, shared);
     }
   }
 
   /// Pairs of the expert in tiles first, first + step, ... before `tile`.
-  CDSP_HOST_DEVICE int before(int64_t tile, int expert, int first, int step) const {
+  CDSP_HOST_DEVICE int before(int tile, int expert, int first, int step) const {
     int sum = 0;
-    for (int64_t t = first; t < tile; t += step) sum += tile_counts[t * experts + expert];
+    for (int t = first; t < tile; t += step) sum += tile_counts[t * experts + expert];
     return sum;
   }
 
-  CDSP_HOST_DEVICE void place(int64_t pair, int64_t tile, int thread, const Shared& shared) const {
-    const int expert = shared.expert[thread];
-    int64_t row = first_chunk_of(expert) * chunk;
-    row += shares_counts() ? shared.before[expert] : before(tile, expert, 0, 1);
+  CDSP_HOST_DEVICE void place(int pair, int tile, int thread, const Shared& shared) const {
+    const int expert = shared.expert[thread], from = pair / k;
+    int row = first_chunk_of(expert, shared) * chunk;
+    row += shares_experts() ? shared.before[expert] : before(tile, expert, 0, 1);
     for (int i = 0; i < thread; ++i) row += shared.expert[i] == expert ? 1 : 0;
-    token[row] = pair / k;
-    weight[row] = weights[pair / k * experts + expert];
+    token[row] = from;
+    weight[row] = weights[static_cast<int64_t>(from) * experts + expert];
   }
 
-  /// The grid's share of the rows that are padding, and of the ownership.
-  CDSP_HOST_DEVICE void clear(int64_t tile, int thread) const {
-    const int64_t first = tile * kThreads + thread, step = tiles() * kThreads;
-    for (int64_t row = first; row < chunks * chunk; row += step) {
-      int64_t expert = 0, chunks_before = 0;
-      while (expert < experts && row >= (chunks_before + chunks_of(expert)) * chunk)
-        chunks_before += chunks_of(expert++);
-      if (expert < experts && row - chunks_before * chunk < count_of(expert)) continue;
+  /// The grid's share of the rows that are padding, and of the tables of chunks.
+  CDSP_HOST_DEVICE void clear(int tile, int thread, const Shared& shared) const {
+    const int first = tile * kThreads + thread, step = tiles() * kThreads;
+    for (int row = first; row < chunks * chunk; row += step) {
+      const int expert = owner_of(row / chunk, shared);
+      if (expert < experts &&
+          row - first_chunk_of(expert, shared) * chunk < static_cast<int>(count[expert]))
+        continue;
       token[row] = 0;
       weight[row] = 0;
     }
-    for (int64_t i = first; i < experts * chunks; i += step) {
-      const int64_t expert = i / chunks, from_own = i % chunks - first_chunk_of(expert);
-      ownership[i] = from_own >= 0 && from_own < chunks_of(expert) ? T(1) : T(0);
-    }
+    for (int c = first; c < chunks; c += step) owner[c] = owner_of(c, shared);
+    for (int expert = first; expert <= experts; expert += step)
+      first_chunk[expert] = first_chunk_of(expert, shared);
+  }
+
+  CDSP_HOST_DEVICE int owner_of(int chunk_number, const Shared& shared) const {
+    int expert = 0;
+    while (expert < experts && chunk_number >= first_chunk_of(expert + 1, shared)) ++expert;
+    return expert;
   }
 };
 

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
@@ -21,32 +23,37 @@ at::Tensor count_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& 
   return counts;
 }
 
-ExpertGrouping group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights_in,
-                                    const at::Tensor& counts_in) {
+ExpertRows group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& weights_in,
+                                const at::Tensor& counts_in) {
   const at::Tensor indices = indices_in.contiguous(), weights = weights_in.contiguous(),
                    counts = counts_in.contiguous();
-  const int64_t tokens = indices.size(0), k = indices.size(1), experts = weights.size(1);
-  ExpertGrouping grouping;
-  grouping.chunk = rows_of_chunk(tokens * k, experts);
-  const int64_t chunks = tokens * k / grouping.chunk + experts, rows = chunks * grouping.chunk;
-  grouping.token = at::empty({rows}, indices.options());
-  grouping.weight = at::empty({rows, 1}, weights.options());
-  grouping.ownership = at::empty({experts, chunks}, weights.options());
-  const int64_t tiles = (tokens * k + kPairsOfTile - 1) / kPairsOfTile;
-  const at::Tensor tile_counts = at::empty({tiles, experts}, indices.options().dtype(at::kInt));
-  run_grid(CountPairsOfTiles{indices.data_ptr<int64_t>(), tile_counts.data_ptr<int>(), tokens * k,
+  const int64_t pairs = indices.numel(), k = indices.size(1), experts = weights.size(1);
+  ExpertRows rows;
+  rows.chunk = rows_of_chunk(pairs, experts);
+  rows.chunks = pairs / rows.chunk + experts;
+  TORCH_CHECK(rows.chunks * rows.chunk <= std::numeric_limits<int>::max(),
+              "a batch of more than 2^31 pairs of token and expert");
+  const at::TensorOptions numbers = indices.options().dtype(at::kInt);
+  rows.token = at::empty({rows.chunks * rows.chunk}, numbers);
+  rows.weight = at::empty({rows.chunks * rows.chunk}, weights.options());
+  rows.owner = at::empty({rows.chunks}, numbers);
+  rows.first_chunk = at::empty({experts + 1}, numbers);
+  const at::Tensor tile_counts =
+      at::empty({(pairs + kPairsOfTile - 1) / kPairsOfTile, experts}, numbers);
+  run_grid(CountPairsOfTiles{indices.data_ptr<int64_t>(), tile_counts.data_ptr<int>(), pairs,
                              static_cast<int>(experts)},
            indices.get_device());
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "group_by_expert", [&] {
     run_grid(PlacePairs<scalar_t>{indices.data_ptr<int64_t>(), counts.data_ptr<scalar_t>(),
                                   weights.data_ptr<scalar_t>(), tile_counts.data_ptr<int>(),
-                                  grouping.token.data_ptr<int64_t>(),
-                                  grouping.weight.data_ptr<scalar_t>(),
-                                  grouping.ownership.data_ptr<scalar_t>(), tokens, grouping.chunk,
-                                  chunks, static_cast<int>(experts), static_cast<int>(k)},
+                                  rows.token.data_ptr<int>(), rows.owner.data_ptr<int>(),
+                                  rows.first_chunk.data_ptr<int>(),
+                                  rows.weight.data_ptr<scalar_t>(), static_cast<int>(pairs),
+                                  static_cast<int>(rows.chunk), static_cast<int>(rows.chunks),
+                                  static_cast<int>(experts), static_cast<int>(k)},
              indices.get_device());
   });
-  return grouping;
+  return rows;
 }
 
 }  // namespace cdsp

@@ -51,6 +51,6 @@ class StandardExpertsCpu {
 /// emulated.
 at::Tensor standard_experts_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& w1,
                                  const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2,
-                                 Precision precision);
+                                 const at::Tensor& residual, Precision precision);
 
 }  // namespace cdsp

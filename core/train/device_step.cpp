@@ -126,6 +126,10 @@ void DeviceStep::enqueue(int64_t count) {
       run_aside(device, [this]() -> AsideResults { return {topology_numbers()}; });
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
+  // Which parameters a loss can reach is known from the first step on.
+  AsideResults reached;
+  if (reached_.defined())
+    reached = run_aside(device, [&]() -> AsideResults { return {reached_now(made.told)}; });
   const LossAndGradient found =
       loss_and_gradient(config_, network_, made.batch, made.tasks, games_, state_.epoch_conflict);
   const ForwardResult& forward = found.forward;
@@ -137,8 +141,9 @@ void DeviceStep::enqueue(int64_t count) {
     write_lagged_signals(forward.sites, config_.conflict.gradient, state_.lagged);
     return {};
   });
-  clipped_adamw_step(adamw_, gradient.flat, reached_now(gradient.reached, made.told),
-                     terms.total.detach(), config_.optimizer.clip_norm, grad_norm);
+  if (keep_reached(gradient.reached)) reached = {reached_now(made.told)};
+  clipped_adamw_step(adamw_, gradient.flat, reached[0], terms.total.detach(),
+                     config_.optimizer.clip_norm, grad_norm);
 
   const at::Tensor logits = forward.logits.detach().contiguous(),
                    losses = terms.sample_losses.contiguous();
@@ -162,13 +167,16 @@ at::Tensor DeviceStep::topology_numbers() const {
   return topology_numbers_cuda(adamw_.value, alpha_offsets_, experts * experts);
 }
 
-at::Tensor DeviceStep::reached_now(const std::vector<bool>& reached, const at::Tensor& told) {
+bool DeviceStep::keep_reached(const std::vector<bool>& reached) {
   // The same in every step, so uploaded in the first one only: a capture may not.
-  if (!reached_.defined() || reached != reached_on_host_) {
-    std::vector<int64_t> flags(reached.begin(), reached.end());
-    reached_ = at::tensor(flags, at::kLong).to(at::kByte).to(network_.device());
-    reached_on_host_ = reached;
-  }
+  if (reached_.defined() && reached == reached_on_host_) return false;
+  std::vector<int64_t> flags(reached.begin(), reached.end());
+  reached_ = at::tensor(flags, at::kLong).to(at::kByte).to(network_.device());
+  reached_on_host_ = reached;
+  return true;
+}
+
+at::Tensor DeviceStep::reached_now(const at::Tensor& told) const {
   // With the task withheld from the whole batch no loss reaches the embeddings, which then must not
   // move.
   at::Tensor now = at::empty_like(reached_);

@@ -65,8 +65,10 @@ class DeviceStep {
   /// Sparsity and entropy of the topologies as they are, float64 [2]; undefined where there is
   /// none.
   at::Tensor topology_numbers() const;
+  /// Which parameters a loss can reach; true where that is news.
+  bool keep_reached(const std::vector<bool>& reached);
   /// uint8 [P]: which parameters a loss reaches in this step.
-  at::Tensor reached_now(const std::vector<bool>& reached, const at::Tensor& told);
+  at::Tensor reached_now(const at::Tensor& told) const;
 
   const Config config_;
   const DeviceSplit split_;

@@ -16,10 +16,16 @@ struct FlatGradient {
 
 FlatGradient differentiate(const ParameterSet& parameters, const at::Tensor& loss);
 
-/// The same where the loss is differentiated in some outputs of the network already: outputs, each
-/// with the loss's gradient in it. What the loss does not depend on through any of them is not
-/// reached.
+/// What the loss's gradient in a parameter is beside all that goes through outputs of the network.
+struct DirectGradient {
+  at::Tensor parameter, gradient;
+};
+
+/// The same where the loss is differentiated already, in some outputs of the network (outputs, each
+/// with the loss's gradient in it) and in some parameters. What the loss does not depend on through
+/// any of them is not reached.
 FlatGradient differentiate(const ParameterSet& parameters, const std::vector<at::Tensor>& outputs,
-                           const std::vector<at::Tensor>& gradients);
+                           const std::vector<at::Tensor>& gradients,
+                           const std::vector<DirectGradient>& direct);
 
 }  // namespace cdsp

@@ -43,15 +43,14 @@ LossAndGradient by_block_programs(const Config& config, const Network& network, 
   ObjectiveAndGradient objective =
       objective_and_gradient_cuda(config, forward, batch.labels, games, epoch_conflict);
   std::vector<at::Tensor> outputs = {forward.logits}, gradients = {objective.gradient.logits};
-  for (size_t layer = 0; layer < objective.gradient.alpha.size(); ++layer) {
-    outputs.push_back(forward.sites[layer].alpha);
-    gradients.push_back(objective.gradient.alpha[layer]);
-  }
+  std::vector<DirectGradient> direct;
+  for (size_t layer = 0; layer < objective.gradient.alpha.size(); ++layer)
+    direct.push_back({forward.sites[layer].alpha, objective.gradient.alpha[layer]});
   for (size_t layer = 0; layer < objective.gradient.probabilities.size(); ++layer) {
     outputs.push_back(forward.routing[layer].probabilities);
     gradients.push_back(objective.gradient.probabilities[layer].expand_as(outputs.back()));
   }
-  FlatGradient gradient = differentiate(network.parameters(), outputs, gradients);
+  FlatGradient gradient = differentiate(network.parameters(), outputs, gradients, direct);
   return {std::move(forward), std::move(objective.terms), std::move(gradient)};
 }
 

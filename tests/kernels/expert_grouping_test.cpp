@@ -26,7 +26,8 @@ std::vector<GroupingShape> grouping_shapes(Draw& draw) {
                                        {33, 1, 1, 4, 2},     // one expert
                                        {50, 3, 3, 2, 6},     // k = N
                                        {700, 2, 1, 3, 3},    // chunks of many rows
-                                       {1500, 3, 2, 2, 1}};  // the largest chunk
+                                       {1500, 3, 2, 2, 1},   // the largest chunk
+                                       {90, 300, 7, 2, 2}};  // more experts than a block's threads
   for (int i = 0; i < 10; ++i) {
     const int64_t experts = draw.between(1, 12);
     shapes.push_back({draw.between(1, 120), experts, draw.between(1, experts), draw.between(1, 9),
@@ -77,12 +78,18 @@ TEST_CASE("the CUDA kernels' source groups tokens as the reference does, to the 
     const at::Tensor weights = draw.weights_on(choices, s.experts);
     const at::Tensor counts = count_by_expert_cuda(choices, weights);
     CHECK(at::equal(counts, selection_counts({choices, weights, {}, {}})));
-    const ExpertGrouping found = group_by_expert_cuda(choices, weights, counts);
+    const ExpertRows found = group_by_expert_cuda(choices, weights, counts);
     const ExpertGrouping expected = group_by_expert(choices, weights);
     CHECK(found.chunk == expected.chunk);
-    CHECK(at::equal(found.token, expected.token));
-    CHECK(at::equal(found.weight, expected.weight));
-    CHECK(at::equal(found.ownership, expected.ownership));
+    CHECK(at::equal(found.token.to(at::kLong), expected.token));
+    CHECK(at::equal(found.weight, expected.weight.squeeze(1)));
+    const at::Tensor experts = at::arange(s.experts, at::kInt).unsqueeze(1);
+    CHECK(at::equal(found.owner.eq(experts).to(at::kDouble), expected.ownership));
+    const at::Tensor chunk = at::arange(found.chunks, at::kInt);
+    const at::Tensor begin = found.first_chunk.narrow(0, 0, s.experts).unsqueeze(1),
+                     end = found.first_chunk.narrow(0, 1, s.experts).unsqueeze(1);
+    CHECK(
+        at::equal(chunk.ge(begin).logical_and(chunk.lt(end)).to(at::kDouble), expected.ownership));
   }
 }
 
