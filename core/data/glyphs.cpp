@@ -1,5 +1,10 @@
 #include "data/glyphs.h"
 
+#include <algorithm>
+#include <atomic>
+#include <system_error>
+#include <thread>
+
 #include "base/error.h"
 #include "config/suggest.h"
 #include "data/glyph_figures.h"
@@ -17,6 +22,19 @@ RandomStream stream_of(const GlyphTask& task, GlyphSplit split, bool is_order, i
       (((task.number << 1) | static_cast<uint64_t>(split)) << 1) | (is_order ? 1 : 0);
   return RandomStream(kGlyphSeed, RandomPurpose::kGlyphs,
                       (name << 32) | static_cast<uint64_t>(number));
+}
+
+/// A run of ten images, those of them that are below `count`.
+void draw_run(const GlyphTask& task, GlyphSplit split, int64_t run, int64_t count, uint8_t* pixels,
+              uint8_t* labels) {
+  const std::vector<int64_t> order =
+      stream_of(task, split, /*is_order=*/true, run).permutation(kGlyphClasses);
+  for (int64_t i = run * kGlyphClasses; i < count && i < (run + 1) * kGlyphClasses; ++i) {
+    const int64_t label = order[static_cast<size_t>(i % kGlyphClasses)];
+    RandomStream stream = stream_of(task, split, /*is_order=*/false, i);
+    task.draw(label, stream, pixels + i * kGlyphSize * kGlyphSize);
+    labels[i] = static_cast<uint8_t>(label);
+  }
 }
 
 }  // namespace
@@ -57,17 +75,25 @@ const GlyphTask& glyph_task(const std::string& name) {
 
 void draw_glyphs(const GlyphTask& task, GlyphSplit split, int64_t count, uint8_t* pixels,
                  uint8_t* labels) {
-  std::vector<int64_t> order;
-  for (int64_t i = 0; i < count; ++i) {
-    if (i % kGlyphClasses == 0) {
-      order =
-          stream_of(task, split, /*is_order=*/true, i / kGlyphClasses).permutation(kGlyphClasses);
+  constexpr int64_t kAtOnce = 16;  // runs of ten
+  const int64_t runs = (count + kGlyphClasses - 1) / kGlyphClasses;
+  std::atomic<int64_t> next{0};
+  const auto draw_runs = [&] {
+    for (int64_t first = next.fetch_add(kAtOnce); first < runs; first = next.fetch_add(kAtOnce)) {
+      for (int64_t run = first; run < runs && run < first + kAtOnce; ++run)
+        draw_run(task, split, run, count, pixels, labels);
     }
-    const int64_t label = order[static_cast<size_t>(i % kGlyphClasses)];
-    RandomStream stream = stream_of(task, split, /*is_order=*/false, i);
-    task.draw(label, stream, pixels + i * kGlyphSize * kGlyphSize);
-    labels[i] = static_cast<uint8_t>(label);
+  };
+  // Every image has a random stream of its own: who draws it does not matter.
+  std::vector<std::thread> helpers;
+  const int64_t wanted = std::min<int64_t>(std::thread::hardware_concurrency(), runs / kAtOnce);
+  try {
+    for (int64_t i = 1; i < wanted; ++i) helpers.emplace_back(draw_runs);
+  } catch (const std::system_error&) {
+    // Fewer threads than cores: those that there are draw all.
   }
+  draw_runs();
+  for (std::thread& helper : helpers) helper.join();
 }
 
 }  // namespace cdsp

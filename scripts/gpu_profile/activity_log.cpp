@@ -3,10 +3,13 @@
 // of the calls with which the host launches, copies or waits.
 //
 // One line an event to the file that CDSP_GPU_PROFILE names, tab-separated:
-//   kernel  start_ns  end_ns  stream  graph  blocks  threads  registers  shared_bytes  local_bytes  name
-//   copy    start_ns  end_ns  stream  graph  bytes  direction
-//   fill    start_ns  end_ns  stream  graph  bytes
+//   kernel  start_ns  end_ns  stream  launch  node  blocks  threads  registers  shared_bytes  local_bytes  name
+//   copy    start_ns  end_ns  stream  launch  node  bytes  direction
+//   fill    start_ns  end_ns  stream  launch  node  bytes
 //   call    start_ns  end_ns  name
+//
+// `launch` numbers the host's call behind it, the same for all of a graph; `node` is the place in the graph's
+// definition, 0 outside of graphs.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -50,8 +53,8 @@ bool is_of_interest(const char* name) {
 using Long = unsigned long long;
 
 void write_kernel(const CUpti_ActivityKernel10& kernel) {
-  std::fprintf(file, "kernel\t%llu\t%llu\t%u\t%u\t%lld\t%lld\t%u\t%d\t%u\t%s\n", Long{kernel.start}, Long{kernel.end},
-               kernel.streamId, kernel.graphId,
+  std::fprintf(file, "kernel\t%llu\t%llu\t%u\t%u\t%llu\t%lld\t%lld\t%u\t%d\t%u\t%s\n", Long{kernel.start}, Long{kernel.end},
+               kernel.streamId, kernel.correlationId, Long{kernel.graphNodeId},
                static_cast<long long>(kernel.gridX) * kernel.gridY * kernel.gridZ,
                static_cast<long long>(kernel.blockX) * kernel.blockY * kernel.blockZ, unsigned{kernel.registersPerThread},
                kernel.staticSharedMemory + kernel.dynamicSharedMemory, kernel.localMemoryPerThread, kernel.name);
@@ -70,14 +73,14 @@ void write_record(const CUpti_Activity* record) {
       return write_kernel(*reinterpret_cast<const CUpti_ActivityKernel10*>(record));
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       const auto& copy = *reinterpret_cast<const CUpti_ActivityMemcpy6*>(record);
-      std::fprintf(file, "copy\t%llu\t%llu\t%u\t%u\t%llu\t%s\n", Long{copy.start}, Long{copy.end}, copy.streamId,
-                   copy.graphId, Long{copy.bytes}, direction_of(copy.copyKind));
+      std::fprintf(file, "copy\t%llu\t%llu\t%u\t%u\t%llu\t%llu\t%s\n", Long{copy.start}, Long{copy.end}, copy.streamId,
+                   copy.correlationId, Long{copy.graphNodeId}, Long{copy.bytes}, direction_of(copy.copyKind));
       return;
     }
     case CUPTI_ACTIVITY_KIND_MEMSET: {
       const auto& fill = *reinterpret_cast<const CUpti_ActivityMemset4*>(record);
-      std::fprintf(file, "fill\t%llu\t%llu\t%u\t%u\t%llu\n", Long{fill.start}, Long{fill.end}, fill.streamId, fill.graphId,
-                   Long{fill.bytes});
+      std::fprintf(file, "fill\t%llu\t%llu\t%u\t%u\t%llu\t%llu\n", Long{fill.start}, Long{fill.end}, fill.streamId,
+                   fill.correlationId, Long{fill.graphNodeId}, Long{fill.bytes});
       return;
     }
     case CUPTI_ACTIVITY_KIND_RUNTIME:
