@@ -4,12 +4,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/expert_grouping.h"
+
 namespace cdsp {
 
-/// Of a backward pass; all contiguous. indices int64 [T, k], weights [T, N], counts [N]; x and
-/// upstream [T, d]; z and d_hidden = E V^T [T, D].
+/// Of a backward pass; all contiguous: the tokens of `experts` experts by expert; x and upstream
+/// [T, d]; z and d_hidden = E V^T [T, D].
 struct ExpertGradientInputs {
-  at::Tensor indices, weights, counts, x, upstream, z, d_hidden;
+  ExpertRows rows;
+  int64_t experts;
+  at::Tensor x, upstream, z, d_hidden;
 };
 
 struct ExpertGradientSums {

@@ -41,17 +41,39 @@ struct ExpertSums {
   }
 };
 
+/// Four neighbours, read and written at once.
+template <typename T>
+struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
+  T value[4];
+};
+
 /// -> parts [chunks, 2, size()]; not made where an expert selects none of a tile's columns.
+///
+/// Each of the block's warps makes the whole tile from a share of the rows, a thread 8 x 8 sums of
+/// it: what it reads from shared memory, which is the slowest part, serves eight times. In the end
+/// the warps' sums are added up.
 template <typename T>
 struct ExpertOuterSums {
   static constexpr int kThreads = 128;
+  /// All tiles of the paper's network under way at once.
+  static constexpr int kBlocksTogether = sizeof(T) == sizeof(float) ? 5 : 0;
+  static constexpr int kLanes = 32, kShares = kThreads / kLanes;
   static constexpr int kWide = 64, kNarrow = 32;  // numbers of a tile
   static constexpr int kRows = 32;                // rows read between two barriers
   static constexpr int kMostRows = 128;           // of a chunk
-  static constexpr int kSide = 4;  // a thread makes 4 x 4 sums, and reads 4 at a time
-  static_assert(kThreads * kSide * kSide == kWide * kNarrow, "a thread's share");
-  struct alignas(16) Shared {
+  static constexpr int kSide = 8;                 // of a thread's sums
+  static constexpr int kNarrowLanes = kNarrow / kSide;
+  static_assert(kLanes * kSide * kSide == kWide * kNarrow, "a thread's share");
+  /// Sums are added up in two rounds: one half of each thread's at a time.
+  static constexpr int kHalf = kWide * kNarrow / 2;
+  struct Tables {
     T wide[kRows][kWide], narrow[kRows][kNarrow];
+  };
+  struct alignas(16) Shared {
+    union {
+      Tables rows;
+      T shares[kShares][kHalf];
+    };
     T weight[kMostRows];
     int token[kMostRows];
     int is_selected[kNarrow];
@@ -67,6 +89,7 @@ struct ExpertOuterSums {
   const T* weight;                       // the same
   const T *x, *upstream, *z, *d_hidden;  // [tokens, d] twice, [tokens, columns] twice
   T* parts;
+  bool by_quads;  // whether all four lie on borders of 16 bytes, d and the columns in fours
 
   CDSP_HOST_DEVICE int wide_tiles() const { return (sums.d + kWide - 1) / kWide; }
   CDSP_HOST_DEVICE int narrow_tiles() const { return (sums.narrow() + kNarrow - 1) / kNarrow; }
@@ -74,7 +97,7 @@ struct ExpertOuterSums {
     return static_cast<int64_t>(sums.chunks) * 2 * wide_tiles() * narrow_tiles();
   }
   CDSP_HOST_DEVICE int stages() const { return (sums.chunk + kRows - 1) / kRows; }
-  CDSP_HOST_DEVICE int phases(int64_t) const { return 2 + 2 * stages(); }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return 1 + 2 * stages() + 4; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block_number, int thread, Shared& shared,
                             Registers& own) const {
     const int block = static_cast<int>(block_number);  // a grid's limit; a quicker division
@@ -84,16 +107,27 @@ struct ExpertOuterSums {
     const int chunk = block / narrow_tiles() / wide_tiles() / 2;
     if (phase == 0) return begin(chunk, first_column, thread, shared, own);
     if (phase == 1) {
-      own.is_needed = false;
-      for (int i = 0; i < kNarrow; ++i) own.is_needed |= shared.is_selected[i] != 0;
+      int selected = 0;
+      for (int i = 0; i < kNarrow; ++i) selected |= shared.is_selected[i];
+      own.is_needed = selected != 0;
     }
     if (!own.is_needed) return;
-    if (phase % 2 == 1) {
-      load((phase - 1) / 2 * kRows, first_wide, first_column, is_second, thread, shared, own);
-      if (phase == phases(block_number) - 1)
-        store(chunk, first_wide, first_column, is_second, thread, own);
+    const int after = phase - 1 - 2 * stages();
+    if (after < 0) {
+      const int first = (phase - 1) / 2 * kRows;
+      if (phase % 2 == 1) {
+        load(first, first_wide, first_column, is_second, thread, shared, own);
+      } else {
+        add_up(thread, shared, own);
+      }
+    } else if (after == 0) {
+      share_half<0>(thread, shared, own);
+    } else if (after == 1) {
+      store_half<0>(chunk, first_wide, first_column, is_second, thread, shared);
+    } else if (after == 2) {
+      share_half<1>(thread, shared, own);
     } else {
-      add_up(thread, shared, own);
+      store_half<1>(chunk, first_wide, first_column, is_second, thread, shared);
     }
   }
 
@@ -115,60 +149,69 @@ struct ExpertOuterSums {
     }
   }
 
+  /// Four numbers of a table from `at` on, of which those from `end` on are not there.
+  CDSP_HOST_DEVICE Quad<T> four_of(const T* table, int64_t at, int end) const {
+    if (by_quads && end >= 4) return *reinterpret_cast<const Quad<T>*>(table + at);
+    Quad<T> four;
+    CDSP_UNROLL
+    for (int i = 0; i < 4; ++i) four.value[i] = i < end ? table[at + i] : T(0);
+    return four;
+  }
+
   /// Rows first, first + 1, ... of the chunk; zeros beyond its end, and beyond d and the columns.
   CDSP_HOST_DEVICE void load(int first, int first_wide, int first_column, bool is_second,
                              int thread, Shared& shared, const Registers& own) const {
-    if (first >= sums.chunk) return;
-    constexpr int kWidePieces = kWide / kSide, kNarrowPieces = kNarrow / kSide;
+    constexpr int kWideQuads = kWide / 4, kNarrowQuads = kNarrow / 4;
     const T* from = is_second ? upstream : x;
     CDSP_UNROLL
-    for (int i = 0; i < kRows * kWidePieces / kThreads; ++i) {
-      const int row = (i * kThreads + thread) / kWidePieces;
-      const int c = (i * kThreads + thread) % kWidePieces * kSide;
+    for (int i = 0; i < kRows * kWideQuads / kThreads; ++i) {
+      const int row = (i * kThreads + thread) / kWideQuads;
+      const int c = (i * kThreads + thread) % kWideQuads * 4;
       const bool is_row = first + row < sums.chunk;
       const T factor = is_row ? shared.weight[first + row] : T(0);
-      const int at_token = is_row ? shared.token[first + row] : 0;
-      const int64_t at = static_cast<int64_t>(at_token) * sums.d + first_wide + c;
+      const int64_t of_token = is_row ? shared.token[first + row] : 0;
+      const int end = is_row ? sums.d - first_wide - c : 0;
+      Quad<T> four = four_of(from, of_token * sums.d + first_wide + c, end);
       CDSP_UNROLL
-      for (int j = 0; j < kSide; ++j) {
-        const bool is_there = is_row && first_wide + c + j < sums.d;
-        shared.wide[row][c + j] = is_there ? factor * from[at + j] : T(0);
-      }
+      for (int j = 0; j < 4; ++j) four.value[j] *= factor;
+      *reinterpret_cast<Quad<T>*>(&shared.rows.wide[row][c]) = four;
     }
     const int first_of_expert = sums.first_column(own.owner);
     CDSP_UNROLL
-    for (int i = 0; i < kRows * kNarrowPieces / kThreads; ++i) {
-      const int row = (i * kThreads + thread) / kNarrowPieces;
-      const int c = (i * kThreads + thread) % kNarrowPieces * kSide;
+    for (int i = 0; i < kRows * kNarrowQuads / kThreads; ++i) {
+      const int row = (i * kThreads + thread) / kNarrowQuads;
+      const int c = (i * kThreads + thread) % kNarrowQuads * 4;
       const bool is_row = first + row < sums.chunk;
-      const int at_token = is_row ? shared.token[first + row] : 0;
-      const int64_t at =
-          static_cast<int64_t>(at_token) * sums.columns + first_of_expert + first_column + c;
-      CDSP_UNROLL
-      for (int j = 0; j < kSide; ++j) {
-        T value = 0;
-        if (is_row && first_column + c + j < sums.narrow()) {
-          value = z[at + j];
-          value = is_second ? value * sigmoid_of(value) : d_hidden[at + j] * silu_slope(value);
-        }
-        shared.narrow[row][c + j] = value;
+      const int64_t of_token = is_row ? shared.token[first + row] : 0;
+      const int end = is_row ? sums.narrow() - first_column - c : 0;
+      const int64_t at = of_token * sums.columns + first_of_expert + first_column + c;
+      Quad<T> four = four_of(z, at, end);
+      if (is_second) {
+        CDSP_UNROLL
+        for (int j = 0; j < 4; ++j) four.value[j] *= sigmoid_of(four.value[j]);
+      } else {
+        const Quad<T> up = four_of(d_hidden, at, end);
+        CDSP_UNROLL
+        for (int j = 0; j < 4; ++j) four.value[j] = up.value[j] * silu_slope(four.value[j]);
       }
+      *reinterpret_cast<Quad<T>*>(&shared.rows.narrow[row][c]) = four;
     }
   }
 
-  /// Places of a thread's sums in the tile: kSide neighbours each way.
-  CDSP_HOST_DEVICE static int wide_of(int thread) { return thread / (kNarrow / kSide) * kSide; }
-  CDSP_HOST_DEVICE static int narrow_of(int thread) { return thread % (kNarrow / kSide) * kSide; }
+  /// The first of a thread's kSide neighbours each way.
+  CDSP_HOST_DEVICE static int wide_of(int thread) { return thread % kLanes / kNarrowLanes * kSide; }
+  CDSP_HOST_DEVICE static int narrow_of(int thread) {
+    return thread % kLanes % kNarrowLanes * kSide;
+  }
 
   CDSP_HOST_DEVICE void add_up(int thread, const Shared& shared, Registers& own) const {
     const int wide = wide_of(thread), narrow = narrow_of(thread);
-    CDSP_UNROLL_BY_4  // all of them would take the registers that other warps need
-        for (int row = 0; row < kRows; ++row) {
+    for (int row = thread / kLanes; row < kRows; row += kShares) {
       T a[kSide], b[kSide];
       CDSP_UNROLL
       for (int i = 0; i < kSide; ++i) {
-        a[i] = shared.wide[row][wide + i];
-        b[i] = shared.narrow[row][narrow + i];
+        a[i] = shared.rows.wide[row][wide + i];
+        b[i] = shared.rows.narrow[row][narrow + i];
       }
       CDSP_UNROLL
       for (int i = 0; i < kSide; ++i) {
@@ -178,19 +221,38 @@ struct ExpertOuterSums {
     }
   }
 
-  CDSP_HOST_DEVICE void store(int chunk, int first_wide, int first_column, bool is_second,
-                              int thread, const Registers& own) const {
-    T* to = parts + (2 * static_cast<int64_t>(chunk) + (is_second ? 1 : 0)) * sums.size();
-    const bool wide_is_inner = sums.wide_is_inner(is_second);
+  /// Half of each thread's sums, those of four wide numbers, to where all can add them up: a lane's
+  /// neighbour in memory is the next lane's.
+  template <int kWhich>
+  CDSP_HOST_DEVICE void share_half(int thread, Shared& shared, const Registers& own) const {
     CDSP_UNROLL
-    for (int i = 0; i < kSide; ++i) {
+    for (int i = 0; i < kSide / 2; ++i) {
       CDSP_UNROLL
       for (int j = 0; j < kSide; ++j) {
-        const int c = first_wide + wide_of(thread) + i,
-                  column = first_column + narrow_of(thread) + j;
-        if (c < sums.d && column < sums.narrow())
-          to[wide_is_inner ? column * sums.d + c : c * sums.narrow() + column] = own.sum[i][j];
+        shared.shares[thread / kLanes][(i * kSide + j) * kLanes + thread % kLanes] =
+            own.sum[kWhich * kSide / 2 + i][j];
       }
+    }
+  }
+
+  template <int kWhich>
+  CDSP_HOST_DEVICE void store_half(int chunk, int first_wide, int first_column, bool is_second,
+                                   int thread, const Shared& shared) const {
+    T* to = parts + (2 * static_cast<int64_t>(chunk) + (is_second ? 1 : 0)) * sums.size();
+    const bool wide_is_inner = sums.wide_is_inner(is_second);
+    for (int at = thread; at < kHalf; at += kThreads) {
+      // Neighbouring threads write neighbours: places of the half tile, wide or narrow inside.
+      const int in = wide_is_inner ? at % (kWide / 2) : at / kNarrow;
+      const int narrow = wide_is_inner ? at / (kWide / 2) : at % kNarrow;
+      const int i = in % (kSide / 2), wide = in / (kSide / 2) * kSide + kWhich * kSide / 2 + i;
+      const int lane = in / (kSide / 2) * kNarrowLanes + narrow / kSide;
+      const int from = (i * kSide + narrow % kSide) * kLanes + lane;
+      T sum = 0;
+      CDSP_UNROLL
+      for (int share = 0; share < kShares; ++share) sum += shared.shares[share][from];
+      const int c = first_wide + wide, column = first_column + narrow;
+      if (c < sums.d && column < sums.narrow())
+        to[wide_is_inner ? column * sums.d + c : c * sums.narrow() + column] = sum;
     }
   }
 };

@@ -1,29 +1,38 @@
+#include <cstdint>
+
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
 #include "kernels/expert_gradients.h"
 #include "kernels/expert_gradients_blocks.h"
-#include "kernels/expert_grouping.h"
 #include "kernels/optional_input.h"
 
 namespace cdsp {
 namespace {
 
+/// Whether it can be read 16 bytes at a time.
+bool is_on_border(const at::Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0;
+}
+
 /// Fills `out`; gate and mask may be undefined, and the totals.
 void add_up(const ExpertGradientInputs& in, const at::Tensor& gate, const at::Tensor& mask,
             const ExpertGradientSums& out) {
-  const ExpertRows rows = group_by_expert_cuda(in.indices, in.weights, in.counts);
+  const ExpertRows& rows = in.rows;
   AT_DISPATCH_FLOATING_TYPES(in.x.scalar_type(), "expert_gradients", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     const ExpertSums<scalar_t> sums{
         rows.owner.data_ptr<int>(),      rows.first_chunk.data_ptr<int>(),
         pointer_or_null<scalar_t>(mask), static_cast<int>(rows.chunk),
-        static_cast<int>(rows.chunks),   static_cast<int>(in.weights.size(1)),
+        static_cast<int>(rows.chunks),   static_cast<int>(in.experts),
         static_cast<int>(in.x.size(1)),  static_cast<int>(in.z.size(1))};
     const at::Tensor parts = at::empty({rows.chunks, 2, sums.size()}, in.x.options());
+    const bool by_quads = sums.d % 4 == 0 && sums.columns % 4 == 0 && sums.narrow() % 4 == 0 &&
+                          is_on_border(in.x) && is_on_border(in.upstream) && is_on_border(in.z) &&
+                          is_on_border(in.d_hidden);
     run_grid(ExpertOuterSums<scalar_t>{sums, rows.token.data_ptr<int>(), pointer(rows.weight),
                                        pointer(in.x), pointer(in.upstream), pointer(in.z),
-                                       pointer(in.d_hidden), pointer(parts)},
+                                       pointer(in.d_hidden), pointer(parts), by_quads},
              in.x.get_device());
     run_grid(FinishExpertSums<scalar_t>{sums, pointer(parts), pointer_or_null<scalar_t>(gate),
                                         pointer(out.first), pointer(out.second),
@@ -47,7 +56,7 @@ ExpertGradientSums backbone_gradients_cuda(const ExpertGradientInputs& in, const
 }
 
 ExpertGradientSums own_column_gradients_cuda(const ExpertGradientInputs& in) {
-  const int64_t experts = in.weights.size(1), d = in.x.size(1), width = in.z.size(1) / experts;
+  const int64_t experts = in.experts, d = in.x.size(1), width = in.z.size(1) / experts;
   const at::TensorOptions options = in.x.options();
   ExpertGradientSums out{
       at::empty({experts, width, d}, options), at::empty({experts, d, width}, options), {}, {}};

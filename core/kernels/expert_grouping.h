@@ -41,7 +41,7 @@ struct ExpertRows {
 };
 
 /// By the block programs of expert_grouping_blocks.h, on a GPU or emulated; counts [N] as
-/// count_by_expert_cuda() gives them.
+/// count_by_expert_cuda() gives them. Not differentiated.
 ExpertRows group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights,
                                 const at::Tensor& counts);
 

@@ -19,7 +19,9 @@ namespace cdsp {
 struct SideStream::Branch {
   c10::cuda::CUDAStream chain, side;
   std::vector<AsideWork> kept;
+  bool has_begun = false;  // with a wait for the chain
 
+  AsideResults run(AsideWork work);
   void join();
 };
 
@@ -80,7 +82,7 @@ SideStream::SideStream(int64_t device) {
   const std::lock_guard lock(open.mutex);
   std::shared_ptr<void>& branch = open.branches[name_of(chain)];
   is_outermost_ = !branch;
-  if (is_outermost_) branch = std::make_shared<Branch>(Branch{chain, side, {}});
+  if (is_outermost_) branch = std::make_shared<Branch>(Branch{chain, side, {}, false});
   branch_ = std::static_pointer_cast<Branch>(branch);
 }
 
@@ -112,18 +114,32 @@ void join_aside(int64_t device) {
     branch->join();
 }
 
+AsideResults SideStream::Branch::run(AsideWork work) {
+  AsideResults results;
+  {
+    const c10::cuda::CUDAStreamGuard guard(side);
+    results = work();
+  }
+  kept.push_back(std::move(work));
+  return results;
+}
+
 AsideResults run_aside(int64_t device, AsideWork work) {
   if (device < 0) return work();
   const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
   if (!branch) return work();
   wait_for(branch->chain, branch->side);
-  AsideResults results;
-  {
-    const c10::cuda::CUDAStreamGuard guard(branch->side);
-    results = work();
-  }
-  branch->kept.push_back(std::move(work));
-  return results;
+  branch->has_begun = true;
+  return branch->run(std::move(work));
+}
+
+AsideResults run_aside_at_once(int64_t device, AsideWork work) {
+  if (device < 0) return work();
+  const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
+  if (!branch) return work();
+  // The step before must have ended, and a capture be joined.
+  if (!branch->has_begun) return run_aside(device, std::move(work));
+  return branch->run(std::move(work));
 }
 
 #else
@@ -134,6 +150,7 @@ SideStream::SideStream(int64_t) {}
 SideStream::~SideStream() = default;
 void SideStream::join() {}
 AsideResults run_aside(int64_t, AsideWork work) { return work(); }
+AsideResults run_aside_at_once(int64_t, AsideWork work) { return work(); }
 void join_aside(int64_t) {}
 
 #endif

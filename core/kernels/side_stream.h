@@ -40,6 +40,7 @@ class SideStream {
   std::shared_ptr<Branch> branch_;
   bool is_outermost_ = false;
   friend AsideResults run_aside(int64_t device, AsideWork work);
+  friend AsideResults run_aside_at_once(int64_t device, AsideWork work);
   friend void join_aside(int64_t device);
 };
 
@@ -47,6 +48,10 @@ class SideStream {
 /// SideStream is open, as usual. `work` holds the tensors that it uses; its results may be used
 /// after join().
 AsideResults run_aside(int64_t device, AsideWork work);
+
+/// The same for work that uses nothing but what was left aside before, and what nobody writes in
+/// this step: it waits for nothing else.
+AsideResults run_aside_at_once(int64_t device, AsideWork work);
 
 /// What SideStream::join() does, for whoever has no SideStream in hand.
 void join_aside(int64_t device);

@@ -51,7 +51,6 @@ ObjectiveAndGradient objective_and_gradient_cuda(const Config& config, const For
                                                  const at::Tensor& labels_in,
                                                  const std::vector<LaggedGame>& games,
                                                  const std::vector<at::Tensor>& epoch_conflict) {
-  join_aside(forward.logits.get_device());  // who has tokens is counted there
   const at::Tensor logits = forward.logits.detach().contiguous(), labels = labels_in.contiguous();
   const at::TensorOptions sums = logits.options().dtype(at::kDouble);
   const bool has_game = config.variant == Variant::kCdsp;
@@ -59,14 +58,21 @@ ObjectiveAndGradient objective_and_gradient_cuda(const Config& config, const For
   at::Tensor terms, balance_parts;
   if (has_game) {
     TORCH_CHECK(!forward.sites.empty(), "a cdsp network's layers, asked for the game's sites");
-    terms = at::empty({2}, sums);
-    for (size_t layer = 0; layer < forward.sites.size(); ++layer) {
-      const ConflictSite& site = forward.sites[layer];
-      gradient.alpha.push_back(
-          conflict_terms_cuda(site.alpha.detach(), lagged_of(games[layer], site.alpha), site.active,
-                              config.conflict, layer == 0, epoch_conflict[layer], terms));
-    }
+    // Of tokens it needs only who has some, which was counted aside.
+    const AsideResults found = run_aside_at_once(logits.get_device(), [&]() -> AsideResults {
+      AsideResults results = {at::empty({2}, sums)};
+      for (size_t layer = 0; layer < forward.sites.size(); ++layer) {
+        const ConflictSite& site = forward.sites[layer];
+        results.push_back(conflict_terms_cuda(
+            site.alpha.detach(), lagged_of(games[layer], site.alpha), site.active, config.conflict,
+            layer == 0, epoch_conflict[layer], results[0]));
+      }
+      return results;
+    });
+    terms = found[0];
+    gradient.alpha.assign(found.begin() + 1, found.end());
   } else {
+    join_aside(logits.get_device());  // the experts' tokens were counted there
     const auto layers = static_cast<int64_t>(forward.routing.size());
     balance_parts = at::empty({layers, config.moe.num_experts}, sums);
     for (int64_t layer = 0; layer < layers; ++layer) {
@@ -75,6 +81,7 @@ ObjectiveAndGradient objective_and_gradient_cuda(const Config& config, const For
       if (slope.defined()) gradient.probabilities.push_back(slope);
     }
   }
+  join_aside(logits.get_device());
   at::Tensor losses = at::empty({logits.size(0)}, logits.options()),
              totals = at::empty({5}, logits.options());
   gradient.logits = at::empty_like(logits);
