@@ -55,8 +55,8 @@ struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
 template <typename T>
 struct ExpertOuterSums {
   static constexpr int kThreads = 128;
-  /// All tiles of the paper's network under way at once.
-  static constexpr int kBlocksTogether = sizeof(T) == sizeof(float) ? 5 : 0;
+  /// More would leave too few registers for the sums.
+  static constexpr int kBlocksTogether = sizeof(T) == sizeof(float) ? 4 : 0;
   static constexpr int kLanes = 32, kShares = kThreads / kLanes;
   static constexpr int kWide = 64, kNarrow = 32;  // numbers of a tile
   static constexpr int kRows = 32;                // rows read between two barriers
@@ -89,7 +89,7 @@ struct ExpertOuterSums {
   const T* weight;                       // the same
   const T *x, *upstream, *z, *d_hidden;  // [tokens, d] twice, [tokens, columns] twice
   T* parts;
-  bool by_quads;  // whether all four lie on borders of 16 bytes, d and the columns in fours
+  bool by_quads;  // whether all four lie on borders of 16 bytes, and d and the columns are fours
 
   CDSP_HOST_DEVICE int wide_tiles() const { return (sums.d + kWide - 1) / kWide; }
   CDSP_HOST_DEVICE int narrow_tiles() const { return (sums.narrow() + kNarrow - 1) / kNarrow; }
@@ -116,7 +116,11 @@ struct ExpertOuterSums {
     if (after < 0) {
       const int first = (phase - 1) / 2 * kRows;
       if (phase % 2 == 1) {
-        load(first, first_wide, first_column, is_second, thread, shared, own);
+        if (by_quads) {
+          load<true>(first, first_wide, first_column, is_second, thread, shared, own);
+        } else {
+          load<false>(first, first_wide, first_column, is_second, thread, shared, own);
+        }
       } else {
         add_up(thread, shared, own);
       }
@@ -149,52 +153,76 @@ struct ExpertOuterSums {
     }
   }
 
-  /// Four numbers of a table from `at` on, of which those from `end` on are not there.
-  CDSP_HOST_DEVICE Quad<T> four_of(const T* table, int64_t at, int end) const {
-    if (by_quads && end >= 4) return *reinterpret_cast<const Quad<T>*>(table + at);
-    Quad<T> four;
-    CDSP_UNROLL
-    for (int i = 0; i < 4; ++i) four.value[i] = i < end ? table[at + i] : T(0);
-    return four;
+  /// Four numbers of a row of `length` from `column` on; which are not there are others of the row:
+  /// a load behind a branch would have every thread wait for it before the next one.
+  template <bool kByQuads>
+  CDSP_HOST_DEVICE static Quad<T> four_of(const T* row, int column, int length) {
+    if constexpr (kByQuads) {
+      const int last = length - 4;
+      return *reinterpret_cast<const Quad<T>*>(row + (column < last ? column : last));
+    } else {
+      Quad<T> four;
+      CDSP_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        four.value[i] = row[column + i < length ? column + i : length - 1];
+      }
+      return four;
+    }
   }
 
   /// Rows first, first + 1, ... of the chunk; zeros beyond its end, and beyond d and the columns.
+  template <bool kByQuads>
   CDSP_HOST_DEVICE void load(int first, int first_wide, int first_column, bool is_second,
                              int thread, Shared& shared, const Registers& own) const {
     constexpr int kWideQuads = kWide / 4, kNarrowQuads = kNarrow / 4;
+    constexpr int kWideTurns = kRows * kWideQuads / kThreads;
+    constexpr int kNarrowTurns = kRows * kNarrowQuads / kThreads;
+    const int last_row = sums.chunk - 1;
     const T* from = is_second ? upstream : x;
+    const int first_of_expert = sums.first_column(own.owner);
+    // All loads before the first use.
+    Quad<T> wide[kWideTurns], narrow[kNarrowTurns], up[kNarrowTurns];
     CDSP_UNROLL
-    for (int i = 0; i < kRows * kWideQuads / kThreads; ++i) {
+    for (int i = 0; i < kWideTurns; ++i) {
+      const int row = first + (i * kThreads + thread) / kWideQuads;
+      const int c = first_wide + (i * kThreads + thread) % kWideQuads * 4;
+      const int64_t of_token = shared.token[row < last_row ? row : last_row];
+      wide[i] = four_of<kByQuads>(from + of_token * sums.d, c, sums.d);
+    }
+    CDSP_UNROLL
+    for (int i = 0; i < kNarrowTurns; ++i) {
+      const int row = first + (i * kThreads + thread) / kNarrowQuads;
+      const int c = first_column + (i * kThreads + thread) % kNarrowQuads * 4;
+      const int64_t of_token = shared.token[row < last_row ? row : last_row];
+      const int64_t at = of_token * sums.columns + first_of_expert;
+      narrow[i] = four_of<kByQuads>(z + at, c, sums.narrow());
+      // Only the first sum has a use for them; a branch would cost more.
+      up[i] = four_of<kByQuads>(d_hidden + at, c, sums.narrow());
+    }
+    CDSP_UNROLL
+    for (int i = 0; i < kWideTurns; ++i) {
       const int row = (i * kThreads + thread) / kWideQuads;
       const int c = (i * kThreads + thread) % kWideQuads * 4;
-      const bool is_row = first + row < sums.chunk;
-      const T factor = is_row ? shared.weight[first + row] : T(0);
-      const int64_t of_token = is_row ? shared.token[first + row] : 0;
-      const int end = is_row ? sums.d - first_wide - c : 0;
-      Quad<T> four = four_of(from, of_token * sums.d + first_wide + c, end);
+      const T factor = shared.weight[first + row < last_row ? first + row : last_row];
       CDSP_UNROLL
-      for (int j = 0; j < 4; ++j) four.value[j] *= factor;
-      *reinterpret_cast<Quad<T>*>(&shared.rows.wide[row][c]) = four;
+      for (int j = 0; j < 4; ++j) {
+        const bool is_there = first + row <= last_row && first_wide + c + j < sums.d;
+        wide[i].value[j] = is_there ? factor * wide[i].value[j] : T(0);
+      }
+      *reinterpret_cast<Quad<T>*>(&shared.rows.wide[row][c]) = wide[i];
     }
-    const int first_of_expert = sums.first_column(own.owner);
     CDSP_UNROLL
-    for (int i = 0; i < kRows * kNarrowQuads / kThreads; ++i) {
+    for (int i = 0; i < kNarrowTurns; ++i) {
       const int row = (i * kThreads + thread) / kNarrowQuads;
       const int c = (i * kThreads + thread) % kNarrowQuads * 4;
-      const bool is_row = first + row < sums.chunk;
-      const int64_t of_token = is_row ? shared.token[first + row] : 0;
-      const int end = is_row ? sums.narrow() - first_column - c : 0;
-      const int64_t at = of_token * sums.columns + first_of_expert + first_column + c;
-      Quad<T> four = four_of(z, at, end);
-      if (is_second) {
-        CDSP_UNROLL
-        for (int j = 0; j < 4; ++j) four.value[j] *= sigmoid_of(four.value[j]);
-      } else {
-        const Quad<T> up = four_of(d_hidden, at, end);
-        CDSP_UNROLL
-        for (int j = 0; j < 4; ++j) four.value[j] = up.value[j] * silu_slope(four.value[j]);
+      CDSP_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const T value = narrow[i].value[j], s = sigmoid_of(value);
+        const T made = is_second ? value * s : up[i].value[j] * s * (T(1) + value * (T(1) - s));
+        const bool is_there = first + row <= last_row && first_column + c + j < sums.narrow();
+        narrow[i].value[j] = is_there ? made : T(0);
       }
-      *reinterpret_cast<Quad<T>*>(&shared.rows.narrow[row][c]) = four;
+      *reinterpret_cast<Quad<T>*>(&shared.rows.narrow[row][c]) = narrow[i];
     }
   }
 
@@ -207,16 +235,18 @@ struct ExpertOuterSums {
   CDSP_HOST_DEVICE void add_up(int thread, const Shared& shared, Registers& own) const {
     const int wide = wide_of(thread), narrow = narrow_of(thread);
     for (int row = thread / kLanes; row < kRows; row += kShares) {
-      T a[kSide], b[kSide];
+      Quad<T> a[kSide / 4], b[kSide / 4];
       CDSP_UNROLL
-      for (int i = 0; i < kSide; ++i) {
-        a[i] = shared.rows.wide[row][wide + i];
-        b[i] = shared.rows.narrow[row][narrow + i];
+      for (int i = 0; i < kSide / 4; ++i) {
+        a[i] = *reinterpret_cast<const Quad<T>*>(&shared.rows.wide[row][wide + 4 * i]);
+        b[i] = *reinterpret_cast<const Quad<T>*>(&shared.rows.narrow[row][narrow + 4 * i]);
       }
       CDSP_UNROLL
       for (int i = 0; i < kSide; ++i) {
         CDSP_UNROLL
-        for (int j = 0; j < kSide; ++j) own.sum[i][j] += a[i] * b[j];
+        for (int j = 0; j < kSide; ++j) {
+          own.sum[i][j] += a[i / 4].value[i % 4] * b[j / 4].value[j % 4];
+        }
       }
     }
   }
@@ -258,55 +288,64 @@ struct ExpertOuterSums {
 };
 
 /// parts -> first and second [experts, size()], times s_i where gates are given. Where they are not
-/// null, the sums over the experts, too: first_total and second_total [size()]. A thread an element
-/// of one of the two.
+/// null, the sums over the experts, too: first_total and second_total [size()]. A block has
+/// kElements neighbours of one of the two, and shares the experts out to lanes.
 template <typename T>
 struct FinishExpertSums {
-  static constexpr int kThreads = 128;
-  using Shared = Nothing;
+  static constexpr int kThreads = 256;
+  static constexpr int kElements = 32, kLanes = kThreads / kElements;
+  struct Shared {
+    T totals[kLanes][kElements];
+  };
   using Registers = Nothing;
 
   ExpertSums<T> sums;
   const T *parts, *gate;  // gate [experts] may be null
   T *first, *second, *first_total, *second_total;
 
-  /// Where the totals are asked for, a thread has the element of all experts, else of one.
-  CDSP_HOST_DEVICE int experts_of_thread() const {
-    return first_total != nullptr ? sums.experts : 1;
-  }
-  CDSP_HOST_DEVICE int blocks_of_expert() const { return (sums.size() + kThreads - 1) / kThreads; }
-  int64_t blocks() const {
-    return 2 * static_cast<int64_t>(blocks_of_expert()) * (sums.experts / experts_of_thread());
-  }
-  CDSP_HOST_DEVICE int phases(int64_t) const { return 1; }
-  CDSP_HOST_DEVICE void run(int, int64_t block_number, int thread, Shared&, Registers&) const {
-    const int block = static_cast<int>(block_number);
+  int64_t blocks() const { return 2 * ((sums.size() + kElements - 1) / kElements); }
+  CDSP_HOST_DEVICE int phases(int64_t) const { return first_total != nullptr ? 2 : 1; }
+  CDSP_HOST_DEVICE void run(int phase, int64_t block_number, int thread, Shared& shared,
+                            Registers&) const {
+    const int block = static_cast<int>(block_number), element = thread % kElements;
     const bool is_second = block % 2 == 1;
-    const int at = block / 2 % blocks_of_expert() * kThreads + thread;
+    const int at = block / 2 * kElements + element;
     if (at >= sums.size()) return;
+    if (phase == 1) {
+      if (thread >= kElements) return;
+      T total = 0;
+      for (int lane = 0; lane < kLanes; ++lane) total += shared.totals[lane][element];
+      (is_second ? second_total : first_total)[at] = total;
+      return;
+    }
     const int column = sums.wide_is_inner(is_second) ? at / sums.d : at % sums.narrow();
-    const int begin = block / 2 / blocks_of_expert();
-    const int64_t step = 2 * static_cast<int64_t>(sums.size());
     T total = 0;
-    for (int expert = begin; expert < begin + experts_of_thread(); ++expert) {
-      const bool is_selected = sums.selects(expert, column);
-      const int end = is_selected ? sums.first_chunk[expert + 1] : 0;
-      int chunk = is_selected ? sums.first_chunk[expert] : 0;
-      const T* part = parts + chunk * step + (is_second ? sums.size() : 0) + at;
-      // Four sums, so that no addition waits for the one before.
-      T a = 0, b = 0, c = 0, e = 0;
-      for (; chunk + 3 < end; chunk += 4, part += 4 * step) {
-        a += part[0];
-        b += part[step];
-        c += part[2 * step];
-        e += part[3 * step];
-      }
-      for (; chunk < end; ++chunk, part += step) a += part[0];
-      const T sum = ((a + b) + (c + e)) * (gate != nullptr ? gate[expert] : T(1));
+    for (int expert = thread / kElements; expert < sums.experts; expert += kLanes) {
+      const T sum = sum_of(expert, column, is_second, at);
       (is_second ? second : first)[static_cast<int64_t>(expert) * sums.size() + at] = sum;
       total += sum;
     }
-    if (first_total != nullptr) (is_second ? second_total : first_total)[at] = total;
+    shared.totals[thread / kElements][element] = total;
+  }
+
+  CDSP_HOST_DEVICE T sum_of(int expert, int column, bool is_second, int at) const {
+    const int begin = sums.first_chunk[expert], all = sums.first_chunk[expert + 1];
+    const T factor = gate != nullptr ? gate[expert] : T(1);
+    // Parts of columns that are not the expert's have not been written.
+    const int end = sums.selects(expert, column) ? all : begin;
+    const int64_t step = 2 * static_cast<int64_t>(sums.size());
+    const T* part = parts + begin * step + (is_second ? sums.size() : 0) + at;
+    // Four sums, so that no addition waits for the one before.
+    T a = 0, b = 0, c = 0, e = 0;
+    int chunk = begin;
+    for (; chunk + 3 < end; chunk += 4, part += 4 * step) {
+      a += part[0];
+      b += part[step];
+      c += part[2 * step];
+      e += part[3 * step];
+    }
+    for (; chunk < end; ++chunk, part += step) a += part[0];
+    return ((a + b) + (c + e)) * factor;
   }
 };
 
