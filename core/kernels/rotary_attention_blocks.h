@@ -25,7 +25,7 @@ struct AttentionForward {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Pair = attention_block::Pair<T>;
+  using Quad = attention_block::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
   using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
@@ -36,14 +36,18 @@ struct AttentionForward {
   struct Tables {
     Row query[Plan::kQueries], key[kTile], value[kTile];
   };
+  struct alignas(16) OfLanes {
+    T x[Plan::kLanes];
+  };
   struct Shared {
     union {
       Tables tables;
       Sums sums;
     };
-    T largest[kOwned][kThreads], weight[kOwned][kThreads];
+    OfLanes largest[Plan::kQueries], weight[Plan::kQueries];
   };
   struct Registers {
+    attention_block::BlockOfQueries block;
     T sum[kOwned * kHead];
     T largest[kOwned], weight[kOwned];  // running maximum m of the scores, sum of 2^(score - m)
     int position[kOwned];               // -1 where there is no such query
@@ -57,24 +61,24 @@ struct AttentionForward {
     return attention_block::pieces(size.queries(), Plan::kQueries);
   }
   int64_t blocks() const { return size.batch * size.kv_heads * parts(); }
-  CDSP_HOST_DEVICE int key_tiles(int part) const {
-    return attention_block::key_tiles<Plan::kQueries, kTile>(size, part);
-  }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
-    return 2 * key_tiles(place.part) + 2 * Sums::kPieces;
+    const auto place = attention_block::Place::of(block, parts(), size.kv_heads);
+    return 2 * attention_block::key_tiles<Plan::kQueries, kTile>(size, place.part) +
+           2 * Sums::kPieces;
   }
 
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
-    const Rows rows(size, place, place.part * Plan::kQueries);
+    if (phase == 0) {
+      own.block = attention_block::BlockOfQueries::of<Plan::kQueries, kTile>(size, block, parts());
+    }
+    const Rows rows(size, own.block.place, own.block.first);
     thread = attention_block::not_ahead(thread);
-    const int merge = phase - 2 * key_tiles(place.part);
+    const int merge = phase - 2 * own.block.tiles;
     if (merge >= 0) {
-      if (merge == 0) finish(rows, thread, shared, own);
+      if (merge == 0) tell_weights(thread, shared, own);
       if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.sum);
-      return store(rows, merge / 2, thread, shared.sums);
+      return store(rows, merge / 2, thread, shared);
     }
     const int first_key = phase / 2 * kTile;
     if (phase == 0) {
@@ -83,13 +87,13 @@ struct AttentionForward {
       attention_block::carry<T, kHead, kTile>(thread, ReadKeys{rows, qkv, turns, first_key},
                                               WriteKeys{shared.tables.key, shared.tables.value});
     } else {
-      attend(first_key, thread, shared, own);
+      attend(first_key, thread, shared.tables, own);
     }
   }
 
  private:
   struct QueryAndTurn {
-    Pair query, turn;
+    Quad query, turn;
   };
 
   CDSP_HOST_DEVICE void start(const Rows& rows, int thread, Tables& tables, Registers& own) const {
@@ -97,10 +101,10 @@ struct AttentionForward {
         thread,
         [&](int row, int column) {
           const HeadQuery query = rows.query(row);
-          QueryAndTurn got = {{0, 0}, {0, 0}};
-          if (rows.is_query(query) && column < size.d_head) {
-            got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
-            got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
+          QueryAndTurn got = {};
+          if (rows.is_query(query)) {
+            got.query = rows.load(rows.of_qkv(qkv) + rows.query_at(query), column);
+            got.turn = rows.load(turns + rows.turn_at(query.position), column);
           }
           return got;
         },
@@ -120,8 +124,8 @@ struct AttentionForward {
     }
   }
 
-  CDSP_HOST_DEVICE void attend(int first_key, int thread, Shared& shared, Registers& own) const {
-    const Tables& tables = shared.tables;
+  CDSP_HOST_DEVICE void attend(int first_key, int thread, const Tables& tables,
+                               Registers& own) const {
     const int lane = Plan::lane(thread);
     T query[kOwned][kHead];
     int last = -1;
@@ -139,26 +143,26 @@ struct AttentionForward {
         CDSP_UNROLL
         for (int n = 0; n < kOwned; ++n) score[i][n] = attention_block::dot_row(query[n], key);
       }
+      bool is_above = false;
+      T largest[kOwned];
       CDSP_UNROLL
       for (int n = 0; n < kOwned; ++n) {
         // Of the lane's rows in this step those that lie no further on; none where negative.
         const int visible = own.position[n] - (first_key + at + lane);
-        T largest = attention_block::kLowest<T>;
+        largest[n] = attention_block::kUnseen<T>;
         CDSP_UNROLL
         for (int i = 0; i < Plan::kLaneRows; ++i) {
-          if (i * Plan::kLanes <= visible && score[i][n] > largest) largest = score[i][n];
+          if (i * Plan::kLanes > visible) score[i][n] = attention_block::kUnseen<T>;
+          largest[n] = score[i][n] > largest[n] ? score[i][n] : largest[n];
         }
-        if (largest > own.largest[n] + T(attention_block::kSlack)) {
-          const T shrink = std::exp2(own.largest[n] - largest);
-          own.weight[n] *= shrink;
-          CDSP_UNROLL
-          for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] *= shrink;
-          own.largest[n] = largest;
-        }
+        is_above |= largest[n] > own.largest[n] + T(attention_block::kSlack);
+      }
+      if (is_above) raise(largest, own);
+      CDSP_UNROLL
+      for (int n = 0; n < kOwned; ++n) {
         CDSP_UNROLL
         for (int i = 0; i < Plan::kLaneRows; ++i) {
-          const T part = std::exp2(score[i][n] - own.largest[n]);
-          score[i][n] = i * Plan::kLanes <= visible ? part : T(0);
+          score[i][n] = attention_block::power_of_2(score[i][n] - own.largest[n]);
           own.weight[n] += score[i][n];
         }
       }
@@ -173,45 +177,56 @@ struct AttentionForward {
         }
       }
     }
+  }
+
+  /// The running maxima to those of this step, where these are larger.
+  CDSP_HOST_DEVICE static void raise(const T (&largest)[kOwned], Registers& own) {
     CDSP_UNROLL
     for (int n = 0; n < kOwned; ++n) {
-      shared.largest[n][thread] = own.largest[n];
-      shared.weight[n][thread] = own.weight[n];
+      const T raised = largest[n] > own.largest[n] ? largest[n] : own.largest[n];
+      const T shrink = attention_block::power_of_2(own.largest[n] - raised);
+      own.weight[n] *= shrink;
+      CDSP_UNROLL
+      for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] *= shrink;
+      own.largest[n] = raised;
+    }
+  }
+
+  CDSP_HOST_DEVICE static void tell_weights(int thread, Shared& shared, const Registers& own) {
+    CDSP_UNROLL
+    for (int n = 0; n < kOwned; ++n) {
+      const int query = Plan::query(Plan::slot(thread), n);
+      shared.largest[query].x[Plan::lane(thread)] = own.largest[n];
+      shared.weight[query].x[Plan::lane(thread)] = own.weight[n];
     }
   }
 
   /// Brings the lanes' sums to one maximum, divided by the weight of all of them.
-  CDSP_HOST_DEVICE void finish(const Rows& rows, int thread, const Shared& shared,
-                               Registers& own) const {
-    const int slot = Plan::slot(thread);
-    CDSP_UNROLL
-    for (int n = 0; n < kOwned; ++n) {
-      T largest = attention_block::kLowest<T>, weight = 0;
+  CDSP_HOST_DEVICE void store(const Rows& rows, int piece, int thread, const Shared& shared) const {
+    Sums::for_quads(piece, thread, [&](int slot, int column) {
+      const int own_query = Plan::query(slot, column / kHead);
+      const HeadQuery query = rows.query(own_query);
+      if (!rows.is_query(query)) return;
+      const OfLanes maxima = shared.largest[own_query], weights = shared.weight[own_query];
+      T largest = maxima.x[0], weight = 0;
+      CDSP_UNROLL
+      for (int lane = 1; lane < Plan::kLanes; ++lane) {
+        largest = maxima.x[lane] > largest ? maxima.x[lane] : largest;
+      }
+      Quad sum = {{0, 0, 0, 0}};
       CDSP_UNROLL
       for (int lane = 0; lane < Plan::kLanes; ++lane) {
-        const T other = shared.largest[n][Plan::thread_of(slot, lane)];
-        largest = other > largest ? other : largest;
+        const T factor = attention_block::power_of_2(maxima.x[lane] - largest);
+        weight += factor * weights.x[lane];
+        add_product(factor, shared.sums.part(slot, lane, column), sum);
       }
+      const T inverse = 1 / weight;
       CDSP_UNROLL
-      for (int lane = 0; lane < Plan::kLanes; ++lane) {
-        const int other = Plan::thread_of(slot, lane);
-        weight += shared.weight[n][other] * std::exp2(shared.largest[n][other] - largest);
+      for (int c = 0; c < 4; ++c) sum.x[c] *= inverse;
+      rows.store(sum, rows.of_outputs(mixed) + rows.output_at(query), column % kHead);
+      if (column % kHead == 0) {
+        rows.of_numbers(log_sums)[rows.number_at(query)] = largest + std::log2(weight);
       }
-      const T factor = std::exp2(own.largest[n] - largest) / weight;
-      CDSP_UNROLL
-      for (int c = 0; c < kHead; ++c) own.sum[n * kHead + c] *= factor;
-      if (Plan::lane(thread) == 0 && own.position[n] >= 0) {
-        log_sums[rows.number_of(rows.query(Plan::query(slot, n)))] = largest + std::log2(weight);
-      }
-    }
-  }
-
-  CDSP_HOST_DEVICE void store(const Rows& rows, int piece, int thread, const Sums& sums) const {
-    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
-      const HeadQuery query = rows.query(Plan::query(slot, column / kHead));
-      const int c = column % kHead;
-      if (!rows.is_query(query) || c >= size.d_head) return;
-      attention_block::store_pair(sum, mixed + rows.output_at(query) + c);
     });
   }
 };
@@ -224,10 +239,10 @@ struct AttentionBackwardQueries {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Pair = attention_block::Pair<T>;
+  using Quad = attention_block::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
-  using Products = attention_block::Row<T, kHead / 2>;
+  using Products = attention_block::Row<T, kHead / 4>;
   using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
   static constexpr int kThreads = Plan::kThreads;
   /// Left alone, the compiler takes some registers too many for the second block.
@@ -238,13 +253,14 @@ struct AttentionBackwardQueries {
   static constexpr int kTile = Plan::tile_rows(kOwnBytes, 2 * Plan::kRowBytes, 64);
   struct Tables {
     Row query[Plan::kQueries], upstream[Plan::kQueries], key[kTile], value[kTile];
-    Products products[Plan::kQueries];  // of upstream and output, pair by pair
+    Products products[Plan::kQueries];  // of upstream and output, quad by quad
   };
   union Shared {
     Tables tables;
     Sums sums;
   };
   struct Registers {
+    attention_block::BlockOfQueries block;
     T gradient[kOwned * kHead];
     T log_sum[kOwned], delta[kOwned];
     int position[kOwned];  // -1 where there is no such query
@@ -258,20 +274,20 @@ struct AttentionBackwardQueries {
     return attention_block::pieces(size.queries(), Plan::kQueries);
   }
   int64_t blocks() const { return size.batch * size.kv_heads * parts(); }
-  CDSP_HOST_DEVICE int key_tiles(int part) const {
-    return attention_block::key_tiles<Plan::kQueries, kTile>(size, part);
-  }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
-    return 2 * key_tiles(place.part) + 2 * Sums::kPieces;
+    const auto place = attention_block::Place::of(block, parts(), size.kv_heads);
+    return 2 * attention_block::key_tiles<Plan::kQueries, kTile>(size, place.part) +
+           2 * Sums::kPieces;
   }
 
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
-    const Rows rows(size, place, place.part * Plan::kQueries);
+    if (phase == 0) {
+      own.block = attention_block::BlockOfQueries::of<Plan::kQueries, kTile>(size, block, parts());
+    }
+    const Rows rows(size, own.block.place, own.block.first);
     thread = attention_block::not_ahead(thread);
-    const int merge = phase - 2 * key_tiles(place.part);
+    const int merge = phase - 2 * own.block.tiles;
     if (merge >= 0) {
       if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.gradient);
       return store(rows, merge / 2, thread, shared.sums);
@@ -290,7 +306,7 @@ struct AttentionBackwardQueries {
 
  private:
   struct Read {
-    Pair query, turn, upstream, output;
+    Quad query, turn, upstream, output;
   };
 
   CDSP_HOST_DEVICE void start(const Rows& rows, int thread, Tables& tables, Registers& own) const {
@@ -298,13 +314,13 @@ struct AttentionBackwardQueries {
         thread,
         [&](int row, int column) {
           const HeadQuery query = rows.query(row);
-          Read got = {{0, 0}, {0, 0}, {0, 0}, {0, 0}};
-          if (rows.is_query(query) && column < size.d_head) {
-            const int64_t at = rows.output_at(query) + column;
-            got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
-            got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
-            got.upstream = attention_block::load_pair(upstream + at);
-            got.output = attention_block::load_pair(mixed + at);
+          Read got = {};
+          if (rows.is_query(query)) {
+            const int at = rows.output_at(query);
+            got.query = rows.load(rows.of_qkv(qkv) + rows.query_at(query), column);
+            got.turn = rows.load(turns + rows.turn_at(query.position), column);
+            got.upstream = rows.load(rows.of_outputs(upstream) + at, column);
+            got.output = rows.load(rows.of_outputs(mixed) + at, column);
           }
           return got;
         },
@@ -312,8 +328,7 @@ struct AttentionBackwardQueries {
           tables.query[row].put(column,
                                 attention_block::turned(got.query, got.turn, 1, size.query_scale));
           tables.upstream[row].put(column, got.upstream);
-          tables.products[row].x[column / 2] =
-              got.upstream.first * got.output.first + got.upstream.second * got.output.second;
+          tables.products[row].x[column / 4] = attention_block::dot_quads(got.upstream, got.output);
         },
         ReadKeys{rows, qkv, turns, 0}, WriteKeys{tables.key, tables.value});
     CDSP_UNROLL
@@ -322,7 +337,8 @@ struct AttentionBackwardQueries {
     for (int n = 0; n < kOwned; ++n) {
       const HeadQuery query = rows.query(Plan::query(Plan::slot(thread), n));
       own.position[n] = rows.is_query(query) ? query.position : -1;
-      own.log_sum[n] = rows.is_query(query) ? log_sums[rows.number_of(query)] : T(0);
+      own.log_sum[n] =
+          rows.is_query(query) ? rows.of_numbers(log_sums)[rows.number_at(query)] : T(0);
     }
   }
 
@@ -331,13 +347,13 @@ struct AttentionBackwardQueries {
     CDSP_UNROLL
     for (int n = 0; n < kOwned; ++n) {
       const int query = Plan::query(Plan::slot(thread), n);
-      T products[kHead / 2];
+      T products[kHead / 4];
       copy_row(tables.products[query], products);
       own.delta[n] = 0;
       CDSP_UNROLL
-      for (int c = 0; c < kHead / 2; ++c) own.delta[n] += products[c];
+      for (int c = 0; c < kHead / 4; ++c) own.delta[n] += products[c];
       if (Plan::lane(thread) == 0 && own.position[n] >= 0) {
-        deltas[rows.number_of(rows.query(query))] = own.delta[n];
+        rows.of_numbers(deltas)[rows.number_at(rows.query(query))] = own.delta[n];
       }
     }
   }
@@ -366,7 +382,7 @@ struct AttentionBackwardQueries {
       for (int n = 0; n < kOwned; ++n) {
         const T score = attention_block::dot_row(query[n], key);
         const bool is_visible = first_key + row <= own.position[n];
-        const T share = is_visible ? std::exp2(score - own.log_sum[n]) : T(0);
+        const T share = is_visible ? attention_block::power_of_2(score - own.log_sum[n]) : T(0);
         d_score[n] = share * (d_share[n] - own.delta[n]);
       }
       CDSP_UNROLL
@@ -378,13 +394,12 @@ struct AttentionBackwardQueries {
   }
 
   CDSP_HOST_DEVICE void store(const Rows& rows, int piece, int thread, const Sums& sums) const {
-    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
+    sums.add_up(piece, thread, [&](int slot, int column, const Quad& sum) {
       const HeadQuery query = rows.query(Plan::query(slot, column / kHead));
-      const int c = column % kHead;
-      if (!rows.is_query(query) || c >= size.d_head) return;
-      const Pair turn = attention_block::load_pair(turns + rows.turn_at(query.position) + c);
-      attention_block::store_pair(attention_block::turned(sum, turn, -1, size.scale),
-                                  d_qkv + rows.query_at(query) + c);
+      if (!rows.is_query(query)) return;
+      const Quad turn = rows.load(turns + rows.turn_at(query.position), column % kHead);
+      rows.store(attention_block::turned(sum, turn, -1, size.scale),
+                 rows.of_qkv(d_qkv) + rows.query_at(query), column % kHead);
     });
   }
 };
@@ -396,23 +411,25 @@ struct AttentionBackwardKeys {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Pair = attention_block::Pair<T>;
+  using Quad = attention_block::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
   using Sums = attention_block::LaneSums<T, kHead, 2 * kHead>;
+  using Known = attention_block::Pair<T>;
   static constexpr int kThreads = Plan::kThreads;
   static constexpr int kKeys = Plan::kSlots;
   static constexpr int kTile = Plan::tile_rows(
-      2 * kKeys * Plan::kRowBytes, 2 * Plan::kRowBytes + static_cast<int>(sizeof(Pair)), 128);
+      2 * kKeys * Plan::kRowBytes, 2 * Plan::kRowBytes + static_cast<int>(sizeof(Known)), 128);
   struct Tables {
     Row key[kKeys], value[kKeys], query[kTile], upstream[kTile];
-    Pair log_sum_and_delta[kTile];
+    Known log_sum_and_delta[kTile];
   };
   union Shared {
     Tables tables;
     Sums sums;
   };
   struct Registers {
+    attention_block::Place place;
     T gradient[2 * kHead];  // of the key, then of the value
   };
 
@@ -427,23 +444,24 @@ struct AttentionBackwardKeys {
     return attention_block::pieces(size.queries() - part * kKeys * size.group, kTile);
   }
   CDSP_HOST_DEVICE int phases(int64_t block) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
+    const auto place = attention_block::Place::of(block, parts(), size.kv_heads);
     return 2 * query_tiles(place.part) + 2 * Sums::kPieces;
   }
 
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const attention_block::Place place(block, parts(), size.kv_heads);
-    const int first_key = place.part * kKeys;
+    if (phase == 0) own.place = attention_block::Place::of(block, parts(), size.kv_heads);
+    const int first_key = own.place.part * kKeys;
     thread = attention_block::not_ahead(thread);
-    const int merge = phase - 2 * query_tiles(place.part);
+    const int merge = phase - 2 * query_tiles(own.place.part);
     if (merge >= 0) {
       if (merge % 2 == 0) return shared.sums.put(merge / 2, thread, own.gradient);
-      return store(Rows(size, place, 0), first_key, merge / 2, thread, shared.sums);
+      return store(Rows(size, own.place, {0, 0}), first_key, merge / 2, thread, shared.sums);
     }
     const int first_query = first_key * size.group + phase / 2 * kTile;
     if (phase % 2 == 0) {
-      read(Rows(size, place, first_query), first_key, phase == 0, thread, shared.tables, own);
+      read(Rows(size, own.place, HeadQuery::of(first_query, size.group)), first_key, phase == 0,
+           thread, shared.tables, own);
     } else {
       go_back(first_key, first_query, thread, shared.tables, own);
     }
@@ -451,7 +469,7 @@ struct AttentionBackwardKeys {
 
  private:
   struct Read {
-    Pair query, turn, upstream;
+    Quad query, turn, upstream;
   };
 
   /// A tile of queries, and at first the block's keys.
@@ -459,11 +477,11 @@ struct AttentionBackwardKeys {
                              Tables& tables, Registers& own) const {
     const auto read_query = [&](int row, int column) {
       const HeadQuery query = rows.query(row);
-      Read got = {{0, 0}, {0, 0}, {0, 0}};
-      if (rows.is_query(query) && column < size.d_head) {
-        got.query = attention_block::load_pair(qkv + rows.query_at(query) + column);
-        got.turn = attention_block::load_pair(turns + rows.turn_at(query.position) + column);
-        got.upstream = attention_block::load_pair(upstream + rows.output_at(query) + column);
+      Read got = {};
+      if (rows.is_query(query)) {
+        got.query = rows.load(rows.of_qkv(qkv) + rows.query_at(query), column);
+        got.turn = rows.load(turns + rows.turn_at(query.position), column);
+        got.upstream = rows.load(rows.of_outputs(upstream) + rows.output_at(query), column);
       }
       return got;
     };
@@ -473,9 +491,10 @@ struct AttentionBackwardKeys {
       tables.upstream[row].put(column, got.upstream);
     };
     static_assert(kTile <= kThreads, "a thread a query");
-    Pair known = {0, 0};
+    Known known = {0, 0};
     if (const HeadQuery query = rows.query(thread); thread < kTile && rows.is_query(query)) {
-      known = {log_sums[rows.number_of(query)], deltas[rows.number_of(query)]};
+      const int at = rows.number_at(query);
+      known = {rows.of_numbers(log_sums)[at], rows.of_numbers(deltas)[at]};
     }
     if (is_first) {
       attention_block::carry_both<T, kHead, kTile, kKeys>(thread, read_query, write_query,
@@ -505,10 +524,10 @@ struct AttentionBackwardKeys {
       T query[kHead], upstream_row[kHead];
       copy_row(tables.query[row], query);
       copy_row(tables.upstream[row], upstream_row);
-      const Pair known = tables.log_sum_and_delta[row];
+      const Known known = tables.log_sum_and_delta[row];
       const T score = attention_block::dot_row(key, query);
       const T d_share = attention_block::dot_row(value, upstream_row);
-      const T share = row >= first_of_key ? std::exp2(score - known.first) : T(0);
+      const T share = row >= first_of_key ? attention_block::power_of_2(score - known.first) : T(0);
       const T d_score = share * (d_share - known.second);
       CDSP_UNROLL
       for (int c = 0; c < kHead; ++c) {
@@ -520,18 +539,16 @@ struct AttentionBackwardKeys {
 
   CDSP_HOST_DEVICE void store(const Rows& rows, int first_key, int piece, int thread,
                               const Sums& sums) const {
-    sums.add_up(piece, thread, [&](int slot, int column, const Pair& sum) {
+    sums.add_up(piece, thread, [&](int slot, int column, const Quad& sum) {
       const int key = first_key + slot, c = column % kHead;
-      if (key >= size.positions || c >= size.d_head) return;
+      if (key >= size.positions) return;
       if (column >= kHead) {
-        attention_block::store_pair(sum, d_qkv + rows.value_at(key) + c);
-        return;
+        return rows.store(sum, rows.of_qkv(d_qkv) + rows.value_at(key), c);
       }
       // The sum is of queries times log2(e) scale.
-      const Pair turn = attention_block::load_pair(turns + rows.turn_at(key) + c);
-      attention_block::store_pair(
-          attention_block::turned(sum, turn, -1, static_cast<T>(attention_block::kLogOf2)),
-          d_qkv + rows.key_at(key) + c);
+      const Quad turn = rows.load(turns + rows.turn_at(key), c);
+      rows.store(attention_block::turned(sum, turn, -1, static_cast<T>(attention_block::kLogOf2)),
+                 rows.of_qkv(d_qkv) + rows.key_at(key), c);
     });
   }
 };

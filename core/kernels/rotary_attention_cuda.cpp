@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "kernels/rotary_attention.h"
 #include "kernels/rotary_attention_blocks.h"
+#include "kernels/rotary_attention_short_blocks.h"
 
 namespace cdsp {
 namespace {
@@ -31,6 +33,8 @@ void with_head_width(int64_t d_head, const Body& body) {
 template <typename T>
 AttentionSizes<T> sizes_of(const at::Tensor& qkv, int64_t heads, int64_t kv_heads) {
   const int64_t d_head = qkv.size(2) / (heads + 2 * kv_heads);
+  if (qkv.size(1) * qkv.size(2) > std::numeric_limits<int32_t>::max())
+    throw std::length_error("attention over an image of more than 2^31 - 1 numbers");
   const double scale = 1.0 / std::sqrt(static_cast<double>(d_head));
   return {qkv.size(0),
           static_cast<int>(qkv.size(1)),
@@ -38,16 +42,17 @@ AttentionSizes<T> sizes_of(const at::Tensor& qkv, int64_t heads, int64_t kv_head
           static_cast<int>(kv_heads),
           static_cast<int>(d_head),
           static_cast<int>(heads / kv_heads),
-          ((int64_t{1} << 32) + heads / kv_heads - 1) / (heads / kv_heads),
+          static_cast<uint32_t>(((int64_t{1} << 31) + heads / kv_heads - 1) / (heads / kv_heads)),
+          d_head % 4 == 0,
           static_cast<T>(scale),
           static_cast<T>(scale * attention_block::kLog2OfE)};
 }
 
-/// Contiguous, and its first number where the programs may read pairs from.
+/// Contiguous, and its first number where the programs may read quads from.
 at::Tensor readable(const at::Tensor& tensor) {
   const at::Tensor whole = tensor.contiguous();
   const auto address = reinterpret_cast<uintptr_t>(whole.const_data_ptr());
-  return address % static_cast<size_t>(2 * whole.element_size()) == 0 ? whole : whole.clone();
+  return address % 16 == 0 ? whole : whole.clone();
 }
 
 class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda> {
@@ -84,10 +89,17 @@ class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda
                   kv_heads = context->saved_data["kv_heads"].toInt(),
                   d_head = qkv.size(2) / (heads + 2 * kv_heads);
     const at::Tensor up = readable(upstream[0]);
-    at::Tensor d_qkv = at::empty_like(qkv), deltas = at::empty_like(log_sums);
+    at::Tensor d_qkv = at::empty_like(qkv);
     AT_DISPATCH_FLOATING_TYPES(qkv.scalar_type(), "rotary_attention_backward", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const auto size = sizes_of<scalar_t>(qkv, heads, kv_heads);
+      if (AttentionBackwardShort<scalar_t>::fits(size)) {
+        return run_grid(
+            AttentionBackwardShort<scalar_t>{size, pointer(qkv), pointer(turns), pointer(mixed),
+                                             pointer(log_sums), pointer(up), pointer(d_qkv)},
+            qkv.get_device());
+      }
+      const at::Tensor deltas = at::empty_like(log_sums);
       with_head_width(d_head, [&](auto width) {
         constexpr int kHead = decltype(width)::value;
         run_grid(

@@ -1,5 +1,6 @@
 #include "kernels/block_launch.cuh"
 #include "kernels/rotary_attention_blocks.h"
+#include "kernels/rotary_attention_short_blocks.h"
 
 namespace cdsp {
 
@@ -16,5 +17,8 @@ CDSP_ATTENTION_PROGRAMS(double, 16)
 CDSP_ATTENTION_PROGRAMS(double, 32)
 CDSP_ATTENTION_PROGRAMS(double, 64)
 CDSP_ATTENTION_PROGRAMS(double, 128)
+
+template void launch_grid(const AttentionBackwardShort<float>&);
+template void launch_grid(const AttentionBackwardShort<double>&);
 
 }  // namespace cdsp

@@ -1,5 +1,6 @@
-// What the programs of rotary_attention_blocks.h have in common: how a block's threads share the
-// work, its tables in shared memory, and where a row lies in the tensors.
+// What the programs of rotary_attention_blocks.h and, but for the lanes,
+// rotary_attention_short_blocks.h have in common: how a block's threads share the work, its tables
+// in shared memory, and where a row lies in the tensors.
 //
 // A block works for one key/value head of one image. The queries of all heads that share it are
 // numbered position by position: query n is that of position n / group in head n % group of the
@@ -14,6 +15,9 @@
 // zeros to the compiled width instead of tests of d_head.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -22,15 +26,17 @@
 namespace cdsp {
 
 /// What all attention programs know. turns [positions, d_head / 2] pairs (cosine, sine); the first
-/// number of every tensor is aligned to pairs.
+/// number of every tensor is aligned to 16 bytes and to pairs. An image has fewer than 2^31 numbers
+/// in each tensor, so that its offsets are of 32 bits: those of 64 cost a GPU several instructions.
 template <typename T>
 struct AttentionSizes {
   int64_t batch;
   int positions, heads, kv_heads, d_head;
-  int group;         // heads of a key/value head
-  int64_t of_group;  // 2^32 / group, rounded up
-  T scale;           // 1 / sqrt(d_head)
-  T query_scale;     // scale * log2(e)
+  int group;          // heads of a key/value head
+  uint32_t of_group;  // 2^31 / group, rounded up
+  bool has_quads;     // d_head is a multiple of 4, so that all quads of a row are aligned
+  T scale;            // 1 / sqrt(d_head)
+  T query_scale;      // scale * log2(e)
 
   /// Of one key/value head.
   CDSP_HOST_DEVICE int queries() const { return positions * group; }
@@ -40,46 +46,147 @@ namespace attention_block {
 
 inline constexpr int kWarp = 32;
 inline constexpr double kLog2OfE = 1.4426950408889634, kLogOf2 = 0.6931471805599453;
+/// The score of a key that is not seen, and the maximum of a query that has seen none: well above
+/// that score, so that its power of 2 is 0.
 template <typename T>
-inline constexpr T kLowest = std::numeric_limits<T>::lowest();
+inline constexpr T kUnseen = std::numeric_limits<T>::lowest();
+template <typename T>
+inline constexpr T kLowest = kUnseen<T> / 2;
 /// What a program's tables may take of its shared memory.
 inline constexpr int kTableBytes = 44 * 1024;
 /// The running maximum moves only where a score exceeds it by more than this power of 2, so that
 /// few steps rescale what they have summed up; the sums stay far from overflow all the same.
 inline constexpr int kSlack = 8;
 
-/// The number itself, from which a GPU's compiler computes nothing ahead of here: what is the same
-/// in all phases would else wait in registers through the phases that need them.
+/// The number itself, not negative, from which a GPU's compiler computes nothing ahead of here:
+/// what is the same in all phases would else wait in registers through the phases that need them.
 CDSP_HOST_DEVICE int not_ahead(int number) {
 #ifdef __CUDA_ARCH__
   asm volatile("" : "+r"(number));
+  __builtin_assume(number >= 0);  // so that a division by a power of 2 is one shift
 #endif
   return number;
 }
 
+/// Of the product of 64 bits.
+CDSP_HOST_DEVICE uint32_t high_half(uint32_t a, uint32_t b) {
+#ifdef __CUDA_ARCH__
+  return __umulhi(a, b);
+#else
+  return static_cast<uint32_t>(static_cast<uint64_t>(a) * b >> 32);
+#endif
+}
+
 CDSP_HOST_DEVICE int pieces(int whole, int piece) { return (whole + piece - 1) / piece; }
 
-/// Two neighbouring numbers: what is rotated together, and what a thread moves at a time.
+/// 2^x. In float32 a GPU's own, right to 2 units in the last place and 0 below 2^-126: the
+/// library's takes four more instructions for what is smaller, which no softmax notices.
+CDSP_HOST_DEVICE double power_of_2(double x) { return std::exp2(x); }
+CDSP_HOST_DEVICE float power_of_2(float x) {
+#ifdef __CUDA_ARCH__
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  return std::exp2(x);
+#endif
+}
+
 template <typename T>
 struct alignas(2 * sizeof(T)) Pair {
   T first, second;
 };
 
+/// Four neighbouring numbers, two pairs that are rotated: what a thread moves at a time.
 template <typename T>
-CDSP_HOST_DEVICE Pair<T> load_pair(const T* from) {
-  return *reinterpret_cast<const Pair<T>*>(from);
+struct alignas(16) Quad {
+  T x[4];
+};
+
+/// Numbers that lie in memory one by one, as one piece: to a GPU one access, as far as it is
+/// aligned.
+template <typename Piece, typename T>
+CDSP_HOST_DEVICE Piece read_piece(const T* from) {
+#ifdef __CUDA_ARCH__
+  return *reinterpret_cast<const Piece*>(from);
+#else
+  Piece piece;
+  std::memcpy(&piece, from, sizeof piece);
+  return piece;
+#endif
+}
+
+template <typename Piece, typename T>
+CDSP_HOST_DEVICE void write_piece(const Piece& piece, T* to) {
+#ifdef __CUDA_ARCH__
+  *reinterpret_cast<Piece*>(to) = piece;
+#else
+  std::memcpy(to, &piece, sizeof piece);
+#endif
+}
+
+/// `left` numbers of the row are there, an even number, from `from` on; the rest, and all where it
+/// is negative, are zeros.
+template <typename T>
+CDSP_HOST_DEVICE Quad<T> load_quad(const T* from, int left, bool has_quads) {
+  Quad<T> quad = {{0, 0, 0, 0}};
+  if (has_quads) {
+    if (left > 0) quad = read_piece<Quad<T>>(from);
+    return quad;
+  }
+  CDSP_UNROLL
+  for (int c = 0; c < 4; c += 2) {
+    if (c >= left) continue;
+    const auto pair = read_piece<Pair<T>>(from + c);
+    quad.x[c] = pair.first;
+    quad.x[c + 1] = pair.second;
+  }
+  return quad;
 }
 
 template <typename T>
-CDSP_HOST_DEVICE void store_pair(const Pair<T>& pair, T* to) {
-  *reinterpret_cast<Pair<T>*>(to) = pair;
+CDSP_HOST_DEVICE void store_quad(const Quad<T>& quad, T* to, int left, bool has_quads) {
+  if (has_quads) {
+    if (left <= 0) return;
+#ifdef __CUDA_ARCH__
+    if constexpr (sizeof(T) == sizeof(float)) {
+      // Else the compiler makes it four. Nobody reads here what a program has stored.
+      asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+                   "f"(quad.x[0]), "f"(quad.x[1]), "f"(quad.x[2]), "f"(quad.x[3]));
+      return;
+    }
+#endif
+    write_piece(quad, to);
+    return;
+  }
+  CDSP_UNROLL
+  for (int c = 0; c < 4; c += 2) {
+    if (c < left) write_piece(Pair<T>{quad.x[c], quad.x[c + 1]}, to + c);
+  }
 }
 
-/// Rotated, `direction` 1 forward or -1 back (the gradient's way), and times `factor`.
+/// Both pairs rotated, `direction` 1 forward or -1 back (the gradient's way), and times `factor`.
 template <typename T>
-CDSP_HOST_DEVICE Pair<T> turned(const Pair<T>& x, const Pair<T>& turn, int direction, T factor) {
-  const T cosine = factor * turn.first, sine = static_cast<T>(direction) * factor * turn.second;
-  return {x.first * cosine - x.second * sine, x.first * sine + x.second * cosine};
+CDSP_HOST_DEVICE Quad<T> turned(const Quad<T>& x, const Quad<T>& turn, int direction, T factor) {
+  Quad<T> y;
+  CDSP_UNROLL
+  for (int c = 0; c < 4; c += 2) {
+    const T cosine = factor * turn.x[c], sine = static_cast<T>(direction) * factor * turn.x[c + 1];
+    y.x[c] = x.x[c] * cosine - x.x[c + 1] * sine;
+    y.x[c + 1] = x.x[c] * sine + x.x[c + 1] * cosine;
+  }
+  return y;
+}
+
+template <typename T>
+CDSP_HOST_DEVICE T dot_quads(const Quad<T>& a, const Quad<T>& b) {
+  return (a.x[0] * b.x[0] + a.x[1] * b.x[1]) + (a.x[2] * b.x[2] + a.x[3] * b.x[3]);
+}
+
+template <typename T>
+CDSP_HOST_DEVICE void add_product(T factor, const Quad<T>& quad, Quad<T>& sum) {
+  CDSP_UNROLL
+  for (int c = 0; c < 4; ++c) sum.x[c] += factor * quad.x[c];
 }
 
 /// In shared memory: read 16 bytes at a time, and 16 bytes longer than its numbers, so that threads
@@ -88,10 +195,8 @@ template <typename T, int kNumbers>
 struct alignas(16) Row {
   T x[kNumbers + 16 / static_cast<int>(sizeof(T))];
 
-  CDSP_HOST_DEVICE void put(int column, const Pair<T>& pair) {
-    x[column] = pair.first;
-    x[column + 1] = pair.second;
-  }
+  CDSP_HOST_DEVICE void put(int column, const Quad<T>& quad) { write_piece(quad, x + column); }
+  CDSP_HOST_DEVICE Quad<T> quad(int column) const { return read_piece<Quad<T>>(x + column); }
 };
 
 template <typename T, int kNumbers>
@@ -152,8 +257,8 @@ struct Split {
     return (slot / kWarpSlots * kOwned + owned) * kWarpSlots + slot % kWarpSlots;
   }
 
-  /// Rows that the block's threads carry at once, a pair a thread.
-  static constexpr int kSweep = kThreads / (kHead / 2);
+  /// Rows that the block's threads carry at once, a quad a thread.
+  static constexpr int kSweep = kThreads / (kHead / 4);
 
   /// Rows of a tile, at most `most`, each of `bytes`, beside tables of `taken` bytes.
   static constexpr int tile_rows(int taken, int bytes, int most) {
@@ -163,7 +268,7 @@ struct Split {
   }
 };
 
-/// kCount pairs of a thread on their way from global to shared memory: of one column, in rows
+/// kCount quads of a thread on their way from global to shared memory: of one column, in rows
 /// kSweep apart, from the thread's row number `begin` on.
 template <typename T, int kHead, int kCount, typename Read>
 struct Carried {
@@ -171,9 +276,9 @@ struct Carried {
   Fetched fetched[kCount];
 
   CDSP_HOST_DEVICE static int row(int thread, int i) {
-    return thread / (kHead / 2) + i * Split<T, kHead>::kSweep;
+    return thread / (kHead / 4) + i * Split<T, kHead>::kSweep;
   }
-  CDSP_HOST_DEVICE static int column(int thread) { return thread % (kHead / 2) * 2; }
+  CDSP_HOST_DEVICE static int column(int thread) { return thread % (kHead / 4) * 4; }
 
   CDSP_HOST_DEVICE void fetch(int thread, int begin, const Read& read) {
     CDSP_UNROLL
@@ -188,14 +293,14 @@ struct Carried {
   }
 };
 
-/// Pairs of kRows rows that are a thread's.
+/// Quads of kRows rows that are a thread's.
 template <typename T, int kHead, int kRows>
 struct Times {
   static_assert(kRows > 0 && kRows % Split<T, kHead>::kSweep == 0, "every thread carries as much");
   static constexpr int value = kRows / Split<T, kHead>::kSweep;
 };
 
-/// write(row, column, read(row, column)) for each pair of kRows rows, a few reads under way at
+/// write(row, column, read(row, column)) for each quad of kRows rows, a few reads under way at
 /// once.
 template <typename T, int kHead, int kRows, typename Read, typename Write>
 CDSP_HOST_DEVICE void carry(int thread, const Read& read, const Write& write) {
@@ -229,11 +334,11 @@ CDSP_HOST_DEVICE void carry_both(int thread, const Read& read, const Write& writ
 }
 
 /// Sums of kColumns numbers a slot over its lanes, in pieces that fit into shared memory. Two
-/// phases a piece: all threads put theirs; then each adds up some pairs of columns.
+/// phases a piece: all threads put theirs; then each adds up some quads of columns.
 template <typename T, int kHead, int kColumns>
 struct LaneSums {
   using Plan = Split<T, kHead>;
-  static constexpr int kPiece = 128 / static_cast<int>(sizeof(T));
+  static constexpr int kPiece = 32 * Plan::kLanes / static_cast<int>(sizeof(T));
   static constexpr int kPieces = kColumns / kPiece;
   static_assert(kColumns % kPiece == 0, "whole pieces");
 
@@ -244,42 +349,53 @@ struct LaneSums {
     for (int n = 0; n < kPieces; ++n) {
       if (n != piece) continue;
       CDSP_UNROLL
-      for (int c = 0; c < kPiece; ++c) rows[thread].x[c] = x[n * kPiece + c];
+      for (int c = 0; c < kPiece; c += 4) {
+        const int from = n * kPiece + c;
+        rows[thread].put(c, {{x[from], x[from + 1], x[from + 2], x[from + 3]}});
+      }
     }
   }
 
-  /// take(slot, column, sum) for every pair of the piece that is this thread's.
+  /// Of the piece that the column lies in.
+  CDSP_HOST_DEVICE Quad<T> part(int slot, int lane, int column) const {
+    return rows[Plan::thread_of(slot, lane)].quad(column % kPiece);
+  }
+
+  /// take(slot, column) for every quad of the piece that is this thread's.
   template <typename Take>
-  CDSP_HOST_DEVICE void add_up(int piece, int thread, const Take& take) const {
-    constexpr int kPairs = kPiece / 2, kTimes = kPairs / Plan::kLanes;
-    static_assert(kPairs % Plan::kLanes == 0, "every thread adds up as much");
+  CDSP_HOST_DEVICE static void for_quads(int piece, int thread, const Take& take) {
+    constexpr int kQuads = kPiece / 4, kTimes = kQuads / Plan::kLanes;
+    static_assert(kQuads % Plan::kLanes == 0, "every thread has as many");
     CDSP_UNROLL
     for (int i = 0; i < kTimes; ++i) {
       const int turn = i * Plan::kThreads + thread;
-      const int slot = turn / kPairs, column = turn % kPairs * 2;
-      Pair<T> sum = {0, 0};
-      CDSP_UNROLL
-      for (int lane = 0; lane < Plan::kLanes; ++lane) {
-        const Row<T, kPiece>& row = rows[Plan::thread_of(slot, lane)];
-        sum.first += row.x[column];
-        sum.second += row.x[column + 1];
-      }
-      take(slot, piece * kPiece + column, sum);
+      take(turn / kQuads, piece * kPiece + turn % kQuads * 4);
     }
+  }
+
+  /// take(slot, column, sum) for them.
+  template <typename Take>
+  CDSP_HOST_DEVICE void add_up(int piece, int thread, const Take& take) const {
+    for_quads(piece, thread, [&](int slot, int column) {
+      Quad<T> sum = {{0, 0, 0, 0}};
+      CDSP_UNROLL
+      for (int lane = 0; lane < Plan::kLanes; ++lane)
+        add_product(T(1), part(slot, lane, column), sum);
+      take(slot, column, sum);
+    });
   }
 };
 
-/// Of a grid of `parts` blocks for each key/value head of each image.
+/// Of a grid of `parts` blocks for each key/value head of each image. A thread keeps it: divisions
+/// of integers are dozens of instructions on a GPU.
 struct Place {
-  int64_t image;
-  int kv_head, part;
+  int image, kv_head, part;
 
-  CDSP_HOST_DEVICE Place(int64_t block, int parts, int kv_heads) {
-    // A grid has fewer than 2^31 blocks, and division of 64 bits is slow on a GPU.
+  CDSP_HOST_DEVICE static Place of(int64_t block, int parts, int kv_heads) {
+    // A grid has fewer than 2^31 blocks, and division of 64 bits is slower still.
     const unsigned number = static_cast<unsigned>(block), head = number / parts;
-    part = static_cast<int>(number % parts);
-    kv_head = static_cast<int>(head % kv_heads);
-    image = head / kv_heads;
+    return {static_cast<int>(head / kv_heads), static_cast<int>(head % kv_heads),
+            static_cast<int>(number % parts)};
   }
 };
 
@@ -294,70 +410,107 @@ CDSP_HOST_DEVICE int key_tiles(const AttentionSizes<T>& size, int part) {
 /// A query of a key/value head.
 struct HeadQuery {
   int position, head;  // head of the group
+
+  CDSP_HOST_DEVICE static HeadQuery of(int number, int group) {
+    return {number / group, number % group};
+  }
 };
 
-/// Where the rows of a place lie in the tensors.
+/// What a thread keeps of its block in the programs whose blocks own queries.
+struct BlockOfQueries {
+  Place place;
+  HeadQuery first;
+  int tiles;  // of keys
+
+  template <int kQueries, int kTile, typename T>
+  CDSP_HOST_DEVICE static BlockOfQueries of(const AttentionSizes<T>& size, int64_t block,
+                                            int parts) {
+    const Place place = Place::of(block, parts, size.kv_heads);
+    return {place, HeadQuery::of(place.part * kQueries, size.group),
+            key_tiles<kQueries, kTile>(size, place.part)};
+  }
+};
+
+/// Where the rows of a place lie in the tensors: in the image's part of a tensor, which of_qkv()
+/// and its like give.
 template <typename T>
 struct Rows {
   int positions, group, d_head;
-  int64_t of_group;
-  int first_query, first_position, first_head;  // the same query, by number and by its parts
-  int row_length, heads;                        // of a position
-  int64_t packed_query, packed_key, packed_value, packed_head;  // of position 0 and head 0
+  uint32_t of_group;
+  HeadQuery first;
+  int row_length, heads;  // of a position
+  int query_column, key_column, value_column, head_column;
+  bool has_quads;
+  int64_t first_row;  // position 0 of the image
 
-  CDSP_HOST_DEVICE Rows(const AttentionSizes<T>& size, const Place& place, int first)
+  CDSP_HOST_DEVICE Rows(const AttentionSizes<T>& size, const Place& place, const HeadQuery& first)
       : positions(size.positions),
         group(size.group),
         d_head(size.d_head),
         of_group(size.of_group),
-        first_query(first),
-        first_position(first / size.group),
-        first_head(first % size.group),
+        first(first),
         row_length((size.heads + 2 * size.kv_heads) * size.d_head),
-        heads(size.heads) {
-    const int64_t image = place.image * size.positions;
-    packed_query = image * row_length + place.kv_head * size.group * size.d_head;
-    packed_key = image * row_length + (size.heads + place.kv_head) * size.d_head;
-    packed_value = packed_key + size.kv_heads * size.d_head;
-    packed_head = image * size.heads + place.kv_head * size.group;
-  }
+        heads(size.heads),
+        query_column(place.kv_head * size.group * size.d_head),
+        key_column((size.heads + place.kv_head) * size.d_head),
+        value_column(key_column + size.kv_heads * size.d_head),
+        head_column(place.kv_head * size.group),
+        has_quads(size.has_quads),
+        first_row(static_cast<int64_t>(place.image) * size.positions) {}
 
-  /// The query `after` ones behind the first; division by multiplication, as that of integers is
-  /// slow on a GPU. Right while after and group stay below 2^15.
+  /// The query `after` ones behind the first; division by multiplication. Right while the
+  /// head's number here times group stays below 2^31.
   CDSP_HOST_DEVICE HeadQuery query(int after) const {
-    const int from = first_head + after;
-    const int positions_after = static_cast<int>(from * of_group >> 32);
-    return {first_position + positions_after, from - positions_after * group};
+    const int from = first.head + after;
+    const int positions_after =
+        static_cast<int>(high_half(2 * static_cast<uint32_t>(from), of_group));
+    return {first.position + positions_after, from - positions_after * group};
   }
   CDSP_HOST_DEVICE bool is_query(const HeadQuery& query) const {
     return query.position < positions;
   }
-  /// In qkv and its gradient.
-  CDSP_HOST_DEVICE int64_t query_at(const HeadQuery& query) const {
-    return packed_query + static_cast<int64_t>(query.position) * row_length + query.head * d_head;
+
+  /// qkv or its gradient.
+  template <typename Number>
+  CDSP_HOST_DEVICE Number* of_qkv(Number* tensor) const {
+    return tensor + first_row * row_length;
   }
-  CDSP_HOST_DEVICE int64_t key_at(int position) const {
-    return packed_key + static_cast<int64_t>(position) * row_length;
+  CDSP_HOST_DEVICE int query_at(const HeadQuery& query) const {
+    return query_column + query.position * row_length + query.head * d_head;
   }
-  CDSP_HOST_DEVICE int64_t value_at(int position) const {
-    return packed_value + static_cast<int64_t>(position) * row_length;
+  CDSP_HOST_DEVICE int key_at(int position) const { return key_column + position * row_length; }
+  CDSP_HOST_DEVICE int value_at(int position) const { return value_column + position * row_length; }
+
+  /// [batch, positions, heads].
+  template <typename Number>
+  CDSP_HOST_DEVICE Number* of_numbers(Number* tensor) const {
+    return tensor + first_row * heads;
   }
-  /// In [batch, positions, heads].
-  CDSP_HOST_DEVICE int64_t number_of(const HeadQuery& query) const {
-    return packed_head + static_cast<int64_t>(query.position) * heads + query.head;
+  CDSP_HOST_DEVICE int number_at(const HeadQuery& query) const {
+    return head_column + query.position * heads + query.head;
   }
-  /// In [batch, positions, heads, d_head].
-  CDSP_HOST_DEVICE int64_t output_at(const HeadQuery& query) const {
-    return number_of(query) * d_head;
+
+  /// [batch, positions, heads, d_head].
+  template <typename Number>
+  CDSP_HOST_DEVICE Number* of_outputs(Number* tensor) const {
+    return tensor + first_row * (heads * d_head);
   }
-  CDSP_HOST_DEVICE int64_t turn_at(int position) const {
-    return static_cast<int64_t>(position) * d_head;
+  CDSP_HOST_DEVICE int output_at(const HeadQuery& query) const { return number_at(query) * d_head; }
+
+  CDSP_HOST_DEVICE int turn_at(int position) const { return position * d_head; }
+
+  /// Of a row from `column` on; zeros past its end.
+  CDSP_HOST_DEVICE Quad<T> load(const T* row, int column) const {
+    return load_quad(row + column, d_head - column, has_quads);
+  }
+  CDSP_HOST_DEVICE void store(const Quad<T>& quad, T* row, int column) const {
+    store_quad(quad, row + column, d_head - column, has_quads);
   }
 };
 
 template <typename T>
 struct KeyAndValue {
-  Pair<T> key, value, turn;
+  Quad<T> key, value, turn;
 };
 
 /// Of the keys and values from position `from` on.
@@ -369,12 +522,12 @@ struct ReadKeys {
 
   /// Zeros where there are none.
   CDSP_HOST_DEVICE KeyAndValue<T> operator()(int row, int column) const {
-    KeyAndValue<T> got = {{0, 0}, {0, 0}, {0, 0}};
+    KeyAndValue<T> got = {};
     const int position = from + row;
-    if (position < rows.positions && column < rows.d_head) {
-      got.key = load_pair(qkv + rows.key_at(position) + column);
-      got.value = load_pair(qkv + rows.value_at(position) + column);
-      got.turn = load_pair(turns + rows.turn_at(position) + column);
+    if (position < rows.positions) {
+      got.key = rows.load(rows.of_qkv(qkv) + rows.key_at(position), column);
+      got.value = rows.load(rows.of_qkv(qkv) + rows.value_at(position), column);
+      got.turn = rows.load(turns + rows.turn_at(position), column);
     }
     return got;
   }

@@ -44,7 +44,15 @@ std::vector<AttentionShape> attention_shapes(Draw& draw) {
                                         // Several blocks and tiles of queries that begin in the
                                         // middle of a group; a group of more queries than a block.
                                         {1, 150, 3, 1, 8},
-                                        {2, 9, 20, 1, 66}};
+                                        {2, 9, 20, 1, 66},
+                                        // The way back in one block and as two programs: the most
+                                        // positions of float32 and of float64, one more, and tiles
+                                        // that begin in the middle of a group.
+                                        {1, 56, 1, 1, 16},
+                                        {2, 57, 4, 2, 16},
+                                        {1, 32, 6, 2, 12},
+                                        {1, 33, 3, 1, 8},
+                                        {2, 30, 15, 1, 4}};
   for (int i = 0; i < 6; ++i) {
     const int64_t kv_heads = draw.between(1, 3);
     shapes.push_back({draw.between(1, 3), draw.between(1, 70), kv_heads * draw.between(1, 3),
@@ -233,8 +241,9 @@ TEST_CASE("the gradients of attention agree with finite differences") {
   const Numerics n = GENERATE(from_range(exact_piece_numerics()));
   INFO(n.name);
   Draw draw(14);
-  for (const AttentionShape& shape : {AttentionShape{2, 4, 4, 2, 4}, AttentionShape{1, 5, 3, 1, 2},
-                                      AttentionShape{1, 1, 2, 2, 6}}) {
+  for (const AttentionShape& shape :
+       {AttentionShape{2, 4, 4, 2, 4}, AttentionShape{1, 5, 3, 1, 2}, AttentionShape{1, 1, 2, 2, 6},
+        AttentionShape{1, 6, 7, 1, 4}}) {
     INFO(shape.text());
     const AttentionCase c(shape, draw);
     const at::Tensor q = leaf(c.q), k = leaf(c.k), v = leaf(c.v);

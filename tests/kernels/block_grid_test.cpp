@@ -130,9 +130,10 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
       return {y.detach(), g[0], g[1]};
     });
   }
-  SECTION("attention over more positions than a tile") {
+  SECTION("attention over one tile and over several") {
     const auto [positions, width] =
         GENERATE(std::pair<int64_t, int64_t>{150, 6}, std::pair<int64_t, int64_t>{70, 34},
+                 std::pair<int64_t, int64_t>{49, 16}, std::pair<int64_t, int64_t>{20, 12},
                  std::pair<int64_t, int64_t>{40, 128});
     const at::Tensor qkv = draw.normal({2, positions, 8 * width}).to(dtype),
                      e = draw.normal({2, positions, 4 * width}).to(dtype);
