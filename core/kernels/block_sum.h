@@ -1,4 +1,5 @@
-// Sums of one number a thread, for block programs: two phases of their own, in a fixed order.
+// Sums for block programs, in a fixed order: of one number a thread, in two phases of their own,
+// and of a row of numbers by one thread.
 //
 // A single thread that adds up all numbers would keep the others of its block waiting for as many
 // reads as there are threads; in groups it is a few dozen.
@@ -28,6 +29,23 @@ CDSP_HOST_DEVICE T sum_of_groups(const T (&values)[kThreads]) {
   T sum = 0;
   for (int i = 0; i < kThreads; i += kSumGroup) sum += values[i];
   return sum;
+}
+
+/// term(begin) + term(begin + step) + ... of those before `end`. kAtOnce of them at a time, which
+/// wait neither for one another's reads (hence no branch around a term: past the end it is another
+/// one, not counted) nor, but for pairs of them, for one another's sum.
+template <typename T, int kAtOnce, typename Term>
+CDSP_HOST_DEVICE T strided_sum(int begin, int end, int step, const Term& term) {
+  static_assert(kAtOnce % 4 == 0, "four sums");
+  T sums[4] = {0, 0, 0, 0};
+  for (int i = begin; i < end; i += kAtOnce * step) {
+    T terms[kAtOnce];
+    CDSP_UNROLL
+    for (int j = 0; j < kAtOnce; ++j) terms[j] = term(i + j * step < end ? i + j * step : i);
+    CDSP_UNROLL
+    for (int j = 0; j < kAtOnce; ++j) sums[j % 4] += i + j * step < end ? terms[j] : T(0);
+  }
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 }  // namespace cdsp

@@ -13,6 +13,7 @@
 
 #include "kernels/block_grid.h"
 #include "kernels/cdsp_layer_blocks.h"
+#include "kernels/pieces.h"
 
 namespace cdsp {
 
@@ -22,29 +23,22 @@ struct ExpertSums {
   const int *owner, *first_chunk;  // [chunks], [experts + 1]
   const T* mask;                   // [experts, columns]; null: each expert its own columns
   int chunk, chunks, experts, d, columns;
+  int narrow;  // columns that an expert may have: all, or its own
 
-  /// Columns that an expert may have.
-  CDSP_HOST_DEVICE int narrow() const { return mask != nullptr ? columns : columns / experts; }
   CDSP_HOST_DEVICE int first_column(int expert) const {
-    return mask != nullptr ? 0 : expert * narrow();
+    return mask != nullptr ? 0 : expert * narrow;
   }
   CDSP_HOST_DEVICE bool selects(int expert, int column) const {
-    return column < narrow() &&
+    return column < narrow &&
            (mask == nullptr || mask[static_cast<int64_t>(expert) * columns + column] != T(0));
   }
   /// Numbers of one of the two outer sums.
-  CDSP_HOST_DEVICE int size() const { return d * narrow(); }
+  CDSP_HOST_DEVICE int size() const { return d * narrow; }
   /// Whether the second outer sum, or else the first one, has its d numbers side by side: so that
   /// U [d, D], V [D, d], W1 [width, d] and W2 [d, width] come as they are.
   CDSP_HOST_DEVICE bool wide_is_inner(bool is_second) const {
     return is_second == (mask != nullptr);
   }
-};
-
-/// Four neighbours, read and written at once.
-template <typename T>
-struct alignas(4 * sizeof(T) < 16 ? 4 * sizeof(T) : 16) Quad {
-  T value[4];
 };
 
 /// -> parts [chunks, 2, size()]; not made where an expert selects none of a tile's columns.
@@ -80,8 +74,9 @@ struct ExpertOuterSums {
   };
   struct Registers {
     T sum[kSide][kSide];
-    int owner;
-    bool is_needed;
+    // The block's place in the grid: divided out once, not in every phase.
+    int chunk, first_wide, first_column, owner;
+    bool is_second, is_needed;
   };
 
   ExpertSums<T> sums;
@@ -92,7 +87,7 @@ struct ExpertOuterSums {
   bool by_quads;  // whether all four lie on borders of 16 bytes, and d and the columns are fours
 
   CDSP_HOST_DEVICE int wide_tiles() const { return (sums.d + kWide - 1) / kWide; }
-  CDSP_HOST_DEVICE int narrow_tiles() const { return (sums.narrow() + kNarrow - 1) / kNarrow; }
+  CDSP_HOST_DEVICE int narrow_tiles() const { return (sums.narrow + kNarrow - 1) / kNarrow; }
   int64_t blocks() const {
     return static_cast<int64_t>(sums.chunks) * 2 * wide_tiles() * narrow_tiles();
   }
@@ -100,12 +95,7 @@ struct ExpertOuterSums {
   CDSP_HOST_DEVICE int phases(int64_t) const { return 1 + 2 * stages() + 4; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block_number, int thread, Shared& shared,
                             Registers& own) const {
-    const int block = static_cast<int>(block_number);  // a grid's limit; a quicker division
-    const int first_column = block % narrow_tiles() * kNarrow;
-    const int first_wide = block / narrow_tiles() % wide_tiles() * kWide;
-    const bool is_second = block / narrow_tiles() / wide_tiles() % 2 == 1;
-    const int chunk = block / narrow_tiles() / wide_tiles() / 2;
-    if (phase == 0) return begin(chunk, first_column, thread, shared, own);
+    if (phase == 0) return begin(static_cast<int>(block_number), thread, shared, own);
     if (phase == 1) {
       int selected = 0;
       for (int i = 0; i < kNarrow; ++i) selected |= shared.is_selected[i];
@@ -117,9 +107,9 @@ struct ExpertOuterSums {
       const int first = (phase - 1) / 2 * kRows;
       if (phase % 2 == 1) {
         if (by_quads) {
-          load<true>(first, first_wide, first_column, is_second, thread, shared, own);
+          load<true>(first, thread, shared, own);
         } else {
-          load<false>(first, first_wide, first_column, is_second, thread, shared, own);
+          load<false>(first, thread, shared, own);
         }
       } else {
         add_up(thread, shared, own);
@@ -127,24 +117,28 @@ struct ExpertOuterSums {
     } else if (after == 0) {
       share_half<0>(thread, shared, own);
     } else if (after == 1) {
-      store_half<0>(chunk, first_wide, first_column, is_second, thread, shared);
+      store_half<0>(thread, shared, own);
     } else if (after == 2) {
       share_half<1>(thread, shared, own);
     } else {
-      store_half<1>(chunk, first_wide, first_column, is_second, thread, shared);
+      store_half<1>(thread, shared, own);
     }
   }
 
-  CDSP_HOST_DEVICE void begin(int chunk, int first_column, int thread, Shared& shared,
-                              Registers& own) const {
-    own.owner = sums.owner[chunk];
+  CDSP_HOST_DEVICE void begin(int block, int thread, Shared& shared, Registers& own) const {
+    const int above = block / narrow_tiles();
+    own.first_column = (block - above * narrow_tiles()) * kNarrow;
+    own.chunk = above / wide_tiles() / 2;
+    own.is_second = above / wide_tiles() % 2 == 1;
+    own.first_wide = above % wide_tiles() * kWide;
+    own.owner = sums.owner[own.chunk];
     if (thread < kNarrow) {
       shared.is_selected[thread] =
-          own.owner < sums.experts && sums.selects(own.owner, first_column + thread) ? 1 : 0;
+          own.owner < sums.experts && sums.selects(own.owner, own.first_column + thread) ? 1 : 0;
     }
     for (int row = thread; row < sums.chunk; row += kThreads) {
-      shared.token[row] = token[chunk * sums.chunk + row];
-      shared.weight[row] = weight[chunk * sums.chunk + row];
+      shared.token[row] = token[own.chunk * sums.chunk + row];
+      shared.weight[row] = weight[own.chunk * sums.chunk + row];
     }
     CDSP_UNROLL
     for (int i = 0; i < kSide; ++i) {
@@ -159,12 +153,12 @@ struct ExpertOuterSums {
   CDSP_HOST_DEVICE static Quad<T> four_of(const T* row, int column, int length) {
     if constexpr (kByQuads) {
       const int last = length - 4;
-      return *reinterpret_cast<const Quad<T>*>(row + (column < last ? column : last));
+      return read_piece<Quad<T>>(row + (column < last ? column : last));
     } else {
       Quad<T> four;
       CDSP_UNROLL
       for (int i = 0; i < 4; ++i) {
-        four.value[i] = row[column + i < length ? column + i : length - 1];
+        four.x[i] = row[column + i < length ? column + i : length - 1];
       }
       return four;
     }
@@ -172,12 +166,13 @@ struct ExpertOuterSums {
 
   /// Rows first, first + 1, ... of the chunk; zeros beyond its end, and beyond d and the columns.
   template <bool kByQuads>
-  CDSP_HOST_DEVICE void load(int first, int first_wide, int first_column, bool is_second,
-                             int thread, Shared& shared, const Registers& own) const {
+  CDSP_HOST_DEVICE void load(int first, int thread, Shared& shared, const Registers& own) const {
     constexpr int kWideQuads = kWide / 4, kNarrowQuads = kNarrow / 4;
     constexpr int kWideTurns = kRows * kWideQuads / kThreads;
     constexpr int kNarrowTurns = kRows * kNarrowQuads / kThreads;
     const int last_row = sums.chunk - 1;
+    const int first_wide = own.first_wide, first_column = own.first_column;
+    const bool is_second = own.is_second;
     const T* from = is_second ? upstream : x;
     const int first_of_expert = sums.first_column(own.owner);
     // All loads before the first use.
@@ -195,9 +190,9 @@ struct ExpertOuterSums {
       const int c = first_column + (i * kThreads + thread) % kNarrowQuads * 4;
       const int64_t of_token = shared.token[row < last_row ? row : last_row];
       const int64_t at = of_token * sums.columns + first_of_expert;
-      narrow[i] = four_of<kByQuads>(z + at, c, sums.narrow());
+      narrow[i] = four_of<kByQuads>(z + at, c, sums.narrow);
       // Only the first sum has a use for them; a branch would cost more.
-      up[i] = four_of<kByQuads>(d_hidden + at, c, sums.narrow());
+      up[i] = four_of<kByQuads>(d_hidden + at, c, sums.narrow);
     }
     CDSP_UNROLL
     for (int i = 0; i < kWideTurns; ++i) {
@@ -207,9 +202,9 @@ struct ExpertOuterSums {
       CDSP_UNROLL
       for (int j = 0; j < 4; ++j) {
         const bool is_there = first + row <= last_row && first_wide + c + j < sums.d;
-        wide[i].value[j] = is_there ? factor * wide[i].value[j] : T(0);
+        wide[i].x[j] = is_there ? factor * wide[i].x[j] : T(0);
       }
-      *reinterpret_cast<Quad<T>*>(&shared.rows.wide[row][c]) = wide[i];
+      write_piece(wide[i], &shared.rows.wide[row][c]);
     }
     CDSP_UNROLL
     for (int i = 0; i < kNarrowTurns; ++i) {
@@ -217,12 +212,12 @@ struct ExpertOuterSums {
       const int c = (i * kThreads + thread) % kNarrowQuads * 4;
       CDSP_UNROLL
       for (int j = 0; j < 4; ++j) {
-        const T value = narrow[i].value[j], s = sigmoid_of(value);
-        const T made = is_second ? value * s : up[i].value[j] * s * (T(1) + value * (T(1) - s));
-        const bool is_there = first + row <= last_row && first_column + c + j < sums.narrow();
-        narrow[i].value[j] = is_there ? made : T(0);
+        const T value = narrow[i].x[j], s = sigmoid_of(value);
+        const T made = is_second ? value * s : up[i].x[j] * s * (T(1) + value * (T(1) - s));
+        const bool is_there = first + row <= last_row && first_column + c + j < sums.narrow;
+        narrow[i].x[j] = is_there ? made : T(0);
       }
-      *reinterpret_cast<Quad<T>*>(&shared.rows.narrow[row][c]) = narrow[i];
+      write_piece(narrow[i], &shared.rows.narrow[row][c]);
     }
   }
 
@@ -238,14 +233,14 @@ struct ExpertOuterSums {
       Quad<T> a[kSide / 4], b[kSide / 4];
       CDSP_UNROLL
       for (int i = 0; i < kSide / 4; ++i) {
-        a[i] = *reinterpret_cast<const Quad<T>*>(&shared.rows.wide[row][wide + 4 * i]);
-        b[i] = *reinterpret_cast<const Quad<T>*>(&shared.rows.narrow[row][narrow + 4 * i]);
+        a[i] = read_piece<Quad<T>>(&shared.rows.wide[row][wide + 4 * i]);
+        b[i] = read_piece<Quad<T>>(&shared.rows.narrow[row][narrow + 4 * i]);
       }
       CDSP_UNROLL
       for (int i = 0; i < kSide; ++i) {
         CDSP_UNROLL
         for (int j = 0; j < kSide; ++j) {
-          own.sum[i][j] += a[i / 4].value[i % 4] * b[j / 4].value[j % 4];
+          own.sum[i][j] += a[i / 4].x[i % 4] * b[j / 4].x[j % 4];
         }
       }
     }
@@ -266,10 +261,9 @@ struct ExpertOuterSums {
   }
 
   template <int kWhich>
-  CDSP_HOST_DEVICE void store_half(int chunk, int first_wide, int first_column, bool is_second,
-                                   int thread, const Shared& shared) const {
-    T* to = parts + (2 * static_cast<int64_t>(chunk) + (is_second ? 1 : 0)) * sums.size();
-    const bool wide_is_inner = sums.wide_is_inner(is_second);
+  CDSP_HOST_DEVICE void store_half(int thread, const Shared& shared, const Registers& own) const {
+    T* to = parts + (2 * static_cast<int64_t>(own.chunk) + (own.is_second ? 1 : 0)) * sums.size();
+    const bool wide_is_inner = sums.wide_is_inner(own.is_second);
     for (int at = thread; at < kHalf; at += kThreads) {
       // Neighbouring threads write neighbours: places of the half tile, wide or narrow inside.
       const int in = wide_is_inner ? at % (kWide / 2) : at / kNarrow;
@@ -280,9 +274,9 @@ struct ExpertOuterSums {
       T sum = 0;
       CDSP_UNROLL
       for (int share = 0; share < kShares; ++share) sum += shared.shares[share][from];
-      const int c = first_wide + wide, column = first_column + narrow;
-      if (c < sums.d && column < sums.narrow())
-        to[wide_is_inner ? column * sums.d + c : c * sums.narrow() + column] = sum;
+      const int c = own.first_wide + wide, column = own.first_column + narrow;
+      if (c < sums.d && column < sums.narrow)
+        to[wide_is_inner ? column * sums.d + c : c * sums.narrow + column] = sum;
     }
   }
 };
@@ -318,7 +312,7 @@ struct FinishExpertSums {
       (is_second ? second_total : first_total)[at] = total;
       return;
     }
-    const int column = sums.wide_is_inner(is_second) ? at / sums.d : at % sums.narrow();
+    const int column = sums.wide_is_inner(is_second) ? at / sums.d : at % sums.narrow;
     T total = 0;
     for (int expert = thread / kElements; expert < sums.experts; expert += kLanes) {
       const T sum = sum_of(expert, column, is_second, at);

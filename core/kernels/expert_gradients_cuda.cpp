@@ -22,12 +22,17 @@ void add_up(const ExpertGradientInputs& in, const at::Tensor& gate, const at::Te
   AT_DISPATCH_FLOATING_TYPES(in.x.scalar_type(), "expert_gradients", [&] {
     const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
     const ExpertSums<scalar_t> sums{
-        rows.owner.data_ptr<int>(),      rows.first_chunk.data_ptr<int>(),
-        pointer_or_null<scalar_t>(mask), static_cast<int>(rows.chunk),
-        static_cast<int>(rows.chunks),   static_cast<int>(in.experts),
-        static_cast<int>(in.x.size(1)),  static_cast<int>(in.z.size(1))};
+        rows.owner.data_ptr<int>(),
+        rows.first_chunk.data_ptr<int>(),
+        pointer_or_null<scalar_t>(mask),
+        static_cast<int>(rows.chunk),
+        static_cast<int>(rows.chunks),
+        static_cast<int>(in.experts),
+        static_cast<int>(in.x.size(1)),
+        static_cast<int>(in.z.size(1)),
+        static_cast<int>(mask.defined() ? in.z.size(1) : in.z.size(1) / in.experts)};
     const at::Tensor parts = at::empty({rows.chunks, 2, sums.size()}, in.x.options());
-    const bool by_quads = sums.d % 4 == 0 && sums.columns % 4 == 0 && sums.narrow() % 4 == 0 &&
+    const bool by_quads = sums.d % 4 == 0 && sums.columns % 4 == 0 && sums.narrow % 4 == 0 &&
                           is_on_border(in.x) && is_on_border(in.upstream) && is_on_border(in.z) &&
                           is_on_border(in.d_hidden);
     run_grid(ExpertOuterSums<scalar_t>{sums, rows.token.data_ptr<int>(), pointer(rows.weight),

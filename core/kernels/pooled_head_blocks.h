@@ -15,6 +15,7 @@
 #include <cmath>
 
 #include "kernels/block_grid.h"
+#include "kernels/block_sum.h"
 
 namespace cdsp {
 
@@ -40,23 +41,6 @@ struct Sums {
     slices = kThreads / width;
   }
 };
-
-/// term(begin) + term(begin + step) + ... of those before `end`. kAtOnce of them at a time, which
-/// wait neither for one another's reads (hence no branch around a term: past the end it is another
-/// one, not counted) nor, but for pairs of them, for one another's sum.
-template <typename T, int kAtOnce, typename Term>
-CDSP_HOST_DEVICE T strided_sum(int begin, int end, int step, const Term& term) {
-  static_assert(kAtOnce % 4 == 0, "four sums");
-  T sums[4] = {0, 0, 0, 0};
-  for (int i = begin; i < end; i += kAtOnce * step) {
-    T terms[kAtOnce];
-    CDSP_UNROLL
-    for (int j = 0; j < kAtOnce; ++j) terms[j] = term(i + j * step < end ? i + j * step : i);
-    CDSP_UNROLL
-    for (int j = 0; j < kAtOnce; ++j) sums[j % 4] += i + j * step < end ? terms[j] : T(0);
-  }
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
 
 }  // namespace pooled_head_block
 

@@ -25,7 +25,7 @@ struct AttentionForward {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Quad = attention_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
   using Sums = attention_block::LaneSums<T, kHead, Plan::kOwned * kHead>;
@@ -218,7 +218,7 @@ struct AttentionForward {
       for (int lane = 0; lane < Plan::kLanes; ++lane) {
         const T factor = attention_block::power_of_2(maxima.x[lane] - largest);
         weight += factor * weights.x[lane];
-        add_product(factor, shared.sums.part(slot, lane, column), sum);
+        attention_block::add_product(factor, shared.sums.part(slot, lane, column), sum);
       }
       const T inverse = 1 / weight;
       CDSP_UNROLL
@@ -239,7 +239,7 @@ struct AttentionBackwardQueries {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Quad = attention_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
   using Products = attention_block::Row<T, kHead / 4>;
@@ -411,7 +411,7 @@ struct AttentionBackwardKeys {
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
   using Row = attention_block::Row<T, kHead>;
-  using Quad = attention_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using ReadKeys = attention_block::ReadKeys<T>;
   using WriteKeys = attention_block::WriteKeys<T, kHead>;
   using Sums = attention_block::LaneSums<T, kHead, 2 * kHead>;

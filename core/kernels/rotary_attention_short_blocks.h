@@ -40,7 +40,7 @@ struct AttentionBackwardShort {
 
   using Rows = attention_block::Rows<T>;
   using HeadQuery = attention_block::HeadQuery;
-  using Quad = attention_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using Row = attention_block::Row<T, kHead>;
   using TableRow = attention_block::Row<T, kRows>;
   struct Shared {

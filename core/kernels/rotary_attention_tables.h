@@ -17,11 +17,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "kernels/block_grid.h"
+#include "kernels/pieces.h"
 
 namespace cdsp {
 
@@ -96,34 +96,6 @@ template <typename T>
 struct alignas(2 * sizeof(T)) Pair {
   T first, second;
 };
-
-/// Four neighbouring numbers, two pairs that are rotated: what a thread moves at a time.
-template <typename T>
-struct alignas(16) Quad {
-  T x[4];
-};
-
-/// Numbers that lie in memory one by one, as one piece: to a GPU one access, as far as it is
-/// aligned.
-template <typename Piece, typename T>
-CDSP_HOST_DEVICE Piece read_piece(const T* from) {
-#ifdef __CUDA_ARCH__
-  return *reinterpret_cast<const Piece*>(from);
-#else
-  Piece piece;
-  std::memcpy(&piece, from, sizeof piece);
-  return piece;
-#endif
-}
-
-template <typename Piece, typename T>
-CDSP_HOST_DEVICE void write_piece(const Piece& piece, T* to) {
-#ifdef __CUDA_ARCH__
-  *reinterpret_cast<Piece*>(to) = piece;
-#else
-  std::memcpy(to, &piece, sizeof piece);
-#endif
-}
 
 /// `left` numbers of the row are there, an even number, from `from` on; the rest, and all where it
 /// is negative, are zeros.

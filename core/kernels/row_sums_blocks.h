@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/block_grid.h"
+#include "kernels/block_sum.h"
 
 namespace cdsp {
 
@@ -11,7 +12,7 @@ namespace cdsp {
 /// 32 columns of a group, and shares its rows out to lanes.
 template <typename T>
 struct SumRows {
-  static constexpr int kThreads = 256;
+  static constexpr int kThreads = 512;
   static constexpr int kMostColumns = 32;  // what neighbouring threads read in one piece
   struct Shared {
     T sums[kThreads];
@@ -20,39 +21,29 @@ struct SumRows {
 
   const T* x;
   T* out;
-  int64_t rows, columns, rows_of_group;
+  int rows, columns, rows_of_group;
   int columns_of_block;  // a power of two, at most kMostColumns
 
-  CDSP_HOST_DEVICE int64_t groups() const { return (rows + rows_of_group - 1) / rows_of_group; }
-  CDSP_HOST_DEVICE int64_t tiles() const {
-    return (columns + columns_of_block - 1) / columns_of_block;
-  }
-  int64_t blocks() const { return groups() * tiles(); }
+  CDSP_HOST_DEVICE int groups() const { return (rows + rows_of_group - 1) / rows_of_group; }
+  CDSP_HOST_DEVICE int tiles() const { return (columns + columns_of_block - 1) / columns_of_block; }
+  int64_t blocks() const { return static_cast<int64_t>(groups()) * tiles(); }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 2; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers&) const {
-    const int64_t group = block / tiles();
-    const int64_t column = block % tiles() * columns_of_block + thread % columns_of_block;
+    const int group = static_cast<int>(block) / tiles(), tile = static_cast<int>(block) % tiles();
     const int lanes = kThreads / columns_of_block;
+    const int column = tile * columns_of_block + thread % columns_of_block;
     if (column >= columns) return;
     if (phase == 0) {
-      const int64_t end = (group + 1) * rows_of_group < rows ? (group + 1) * rows_of_group : rows;
-      const int64_t step = lanes;
-      int64_t row = group * rows_of_group + thread / columns_of_block;
-      // Four sums, so that no addition waits for the one before.
-      T a = 0, b = 0, c = 0, d = 0;
-      for (; row + 3 * step < end; row += 4 * step) {
-        a += x[row * columns + column];
-        b += x[(row + step) * columns + column];
-        c += x[(row + 2 * step) * columns + column];
-        d += x[(row + 3 * step) * columns + column];
-      }
-      for (; row < end; row += step) a += x[row * columns + column];
-      shared.sums[thread] = (a + b) + (c + d);
+      const int first = group * rows_of_group;
+      const int count = rows - first < rows_of_group ? rows - first : rows_of_group;
+      const T* from = x + static_cast<int64_t>(first) * columns + column;
+      shared.sums[thread] =
+          strided_sum<T, 8>(thread / columns_of_block, count, lanes,
+                            [&](int row) { return from[static_cast<int64_t>(row) * columns]; });
     } else if (thread < columns_of_block) {
-      T sum = 0;
-      for (int lane = 0; lane < lanes; ++lane) sum += shared.sums[lane * columns_of_block + thread];
-      out[group * columns + column] = sum;
+      out[static_cast<int64_t>(group) * columns + column] = strided_sum<T, 8>(
+          0, lanes, 1, [&](int lane) { return shared.sums[lane * columns_of_block + thread]; });
     }
   }
 };
