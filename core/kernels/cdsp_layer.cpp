@@ -63,16 +63,15 @@ at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Ten
                       const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
                       const std::shared_ptr<ExpertGradients>& gradients, Engine engine,
                       const at::Tensor& residual, Precision precision) {
+  const CdspLayerInputs in{residual, x, routing, u, v, gate, mask};
   if (engine == Engine::kFused && x.device().is_cpu()) {
-    const CdspLayerInputs in{residual, x, routing, u, v, gate, mask};
     return CdspLayerCpu::form_for(mask, routing.indices.size(1)) == CdspLayerCpu::Form::kGrouped
                ? cdsp_layer_grouped_cpu(in, gradients)
                : cdsp_layer_dense_cpu(in, gradients);
   }
-  const at::Tensor y = uses_block_programs(engine, x.device())
-                           ? cdsp_layer_cuda(x, routing, u, v, gate, mask, gradients, precision)
-                           : CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
-                                              c10::make_intrusive<GradientSink>(gradients));
+  if (uses_block_programs(engine, x.device())) return cdsp_layer_cuda(in, gradients, precision);
+  const at::Tensor y = CdspLayer::apply(x, routing.weights, routing.indices, u, v, gate, mask,
+                                        c10::make_intrusive<GradientSink>(gradients));
   return residual.defined() ? residual + y : y;
 }
 

@@ -42,7 +42,7 @@ at::Tensor cdsp_layer(const at::Tensor& x, const Routing& routing, const at::Ten
                       Engine engine = Engine::kReference, const at::Tensor& residual = {},
                       Precision precision = Precision::kFull);
 
-/// The same, for the two forms of Engine::kFused on the host.
+/// The same, for what computes it.
 struct CdspLayerInputs {
   const at::Tensor &residual, &x;  // residual may be undefined
   const Routing& routing;
@@ -89,10 +89,9 @@ class CdspLayerCpu {
   at::Tensor z_;  // before SiLU: of every token, or every pair
 };
 
-/// LibTorch's matrix products and the block programs of cdsp_layer_blocks.h between them, on a GPU
-/// or emulated.
-at::Tensor cdsp_layer_cuda(const at::Tensor& x, const Routing& routing, const at::Tensor& u,
-                           const at::Tensor& v, const at::Tensor& gate, const at::Tensor& mask,
+/// Block programs, on a GPU or emulated: one each way (gated_experts.h), or, where the layer does
+/// not fit that, those of cdsp_layer_blocks.h between LibTorch's matrix products.
+at::Tensor cdsp_layer_cuda(const CdspLayerInputs& in,
                            const std::shared_ptr<ExpertGradients>& gradients, Precision precision);
 
 }  // namespace cdsp

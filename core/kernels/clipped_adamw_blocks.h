@@ -18,7 +18,8 @@ CDSP_HOST_DEVICE bool is_finite(T x) {
 }
 }  // namespace clipped_adamw_block
 
-/// gradient [count] -> squares float64 [blocks].
+/// gradient [count] -> squares float64 [blocks]. Beside it what the update of a parameter takes
+/// from its count, once instead of for each of its numbers: step_factors [parameters, 3].
 template <typename T>
 struct SquareSums {
   static constexpr int kThreads = clipped_adamw_block::kThreads;
@@ -29,14 +30,23 @@ struct SquareSums {
   using Registers = Nothing;
 
   const T* gradient;
+  const double *rate, *decay;
+  const int64_t* updates;
   double* squares;
+  T* step_factors;
   int64_t count;
+  int parameters;
 
-  int64_t blocks() const { return (count + kThreads * kEach - 1) / (kThreads * kEach); }
+  CDSP_HOST_DEVICE int64_t blocks_there() const {
+    return (count + kThreads * kEach - 1) / (kThreads * kEach);
+  }
+  int64_t blocks() const { return blocks_there(); }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 3; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers&) const {
     if (phase == 0) {
+      for (int64_t p = block * kThreads + thread; p < parameters; p += blocks_there() * kThreads)
+        prepare(static_cast<int>(p));
       double sum = 0;
       for (int i = 0; i < kEach; ++i) {
         const int64_t at = (block * kEach + i) * kThreads + thread;
@@ -50,6 +60,16 @@ struct SquareSums {
       squares[block] = sum_of_groups(shared.sums);
     }
   }
+
+  /// 1 - rate decay, rate / (1 - beta1^t), sqrt(1 - beta2^t)
+  CDSP_HOST_DEVICE void prepare(int parameter) const {
+    using namespace adamw_constant;
+    const double t = static_cast<double>(updates[parameter] + 1);
+    T* factors = step_factors + 3 * parameter;
+    factors[0] = static_cast<T>(1.0 - rate[parameter] * decay[parameter]);
+    factors[1] = static_cast<T>(rate[parameter] / (1.0 - std::pow(kBeta1, t)));
+    factors[2] = static_cast<T>(std::sqrt(1.0 - std::pow(kBeta2, t)));
+  }
 };
 
 /// The update of all numbers; every block adds up `squares` [square_blocks] for itself.
@@ -62,10 +82,9 @@ struct UpdateNumbers {
   using Registers = Nothing;
 
   T *value, *first_moment, *second_moment, *grad_norm;
-  const T *gradient, *loss;
-  const double *squares, *rate, *decay;
+  const T *gradient, *loss, *step_factors;
+  const double* squares;
   const int32_t *owner, *spoilt;
-  const int64_t* updates;
   const uint8_t* reached;
   int64_t count;
   int square_blocks;
@@ -93,18 +112,15 @@ struct UpdateNumbers {
     const T factor = clip_norm > 0 && excess < T(1) ? excess : T(1);
     const int32_t parameter = owner[at];
     if (reached[parameter] == 0) return;
-    const double t = static_cast<double>(updates[parameter] + 1);
     using namespace adamw_constant;
-    const double correction1 = 1.0 - std::pow(kBeta1, t), correction2 = 1.0 - std::pow(kBeta2, t);
+    const T* factors = step_factors + 3 * parameter;
     const T g = gradient[at] * factor;
     const T m = first_moment[at] * static_cast<T>(kBeta1) + g * static_cast<T>(1.0 - kBeta1);
     const T v = second_moment[at] * static_cast<T>(kBeta2) + g * g * static_cast<T>(1.0 - kBeta2);
-    const T denominator =
-        std::sqrt(v) / static_cast<T>(std::sqrt(correction2)) + static_cast<T>(kEpsilon);
+    const T denominator = std::sqrt(v) / factors[2] + static_cast<T>(kEpsilon);
     first_moment[at] = m;
     second_moment[at] = v;
-    value[at] = value[at] * static_cast<T>(1.0 - rate[parameter] * decay[parameter]) -
-                static_cast<T>(rate[parameter] / correction1) * m / denominator;
+    value[at] = value[at] * factors[0] - factors[1] * m / denominator;
   }
 };
 

@@ -1,5 +1,3 @@
-#include <cstdint>
-
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 
@@ -9,11 +7,6 @@
 
 namespace cdsp {
 namespace {
-
-/// Whether it can be read 16 bytes at a time.
-bool is_on_border(const at::Tensor& tensor) {
-  return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0;
-}
 
 /// Fills `out`; gate and mask may be undefined, and the totals.
 void add_up(const ExpertGradientInputs& in, const at::Tensor& gate, const at::Tensor& mask,

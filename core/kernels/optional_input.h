@@ -1,6 +1,9 @@
-// Tensors that a kernel may do without. LibTorch 1.13's autograd functions take no undefined
-// tensors: an empty one (a batch of none, too) stands for "none" on the way in.
+// What a kernel asks of its tensors: whether they are there, and where they lie. LibTorch 1.13's
+// autograd functions take no undefined tensors: an empty one (a batch of none, too) stands for
+// "none" on the way in.
 #pragma once
+
+#include <cstdint>
 
 #include <ATen/ATen.h>
 
@@ -17,6 +20,11 @@ inline bool is_given(const at::Tensor& tensor) { return tensor.defined() && tens
 template <typename T>
 T* pointer_or_null(const at::Tensor& tensor) {
   return is_given(tensor) ? tensor.data_ptr<T>() : nullptr;
+}
+
+/// Whether a tensor can be read 16 bytes at a time.
+inline bool is_on_border(const at::Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0;
 }
 
 }  // namespace cdsp

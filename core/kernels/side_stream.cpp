@@ -16,13 +16,25 @@ namespace cdsp {
 
 #ifdef CDSP_WITH_CUDA_KERNELS
 
-struct SideStream::Branch {
-  c10::cuda::CUDAStream chain, side;
-  std::vector<AsideWork> kept;
+/// A stream beside the chain, and the work it was given since the chain last waited for it.
+struct Side {
+  c10::cuda::CUDAStream stream;
+  std::vector<AsideWork> kept = {};
   bool has_begun = false;  // with a wait for the chain
 
   AsideResults run(AsideWork work);
-  void join();
+  void join(const c10::cuda::CUDAStream& chain);
+};
+
+struct SideStream::Branch {
+  c10::cuda::CUDAStream chain;
+  Side side, early;
+  at::cuda::CUDAEvent opened = {};
+
+  void join() {
+    early.join(chain);
+    side.join(chain);
+  }
 };
 
 namespace {
@@ -33,16 +45,17 @@ StreamName name_of(const c10::cuda::CUDAStream& stream) {
   return {stream.device_index(), stream.id()};
 }
 
-/// The side stream of a chain's, the same every time.
-c10::cuda::CUDAStream side_of(const c10::cuda::CUDAStream& chain) {
+/// The side stream of a chain's with this number, the same every time.
+c10::cuda::CUDAStream side_of(const c10::cuda::CUDAStream& chain, int number) {
   static std::mutex mutex;
-  static std::map<StreamName, c10::cuda::CUDAStream> sides;
+  static std::map<std::pair<StreamName, int>, c10::cuda::CUDAStream> sides;
   const std::lock_guard lock(mutex);
-  const auto found = sides.find(name_of(chain));
+  const std::pair<StreamName, int> name(name_of(chain), number);
+  const auto found = sides.find(name);
   if (found != sides.end()) return found->second;
   // Of low priority: where both have work, the chain comes first.
   const auto side = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, chain.device_index());
-  return sides.emplace(name_of(chain), side).first->second;
+  return sides.emplace(name, side).first->second;
 }
 
 struct OpenBranches {
@@ -76,13 +89,18 @@ void wait_for(const c10::cuda::CUDAStream& first, const c10::cuda::CUDAStream& s
 SideStream::SideStream(int64_t device) {
   if (device < 0) return;
   const auto chain = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
-  const auto side = side_of(chain);
-  if (side == chain) return;  // LibTorch's streams are a few, taken in turns
+  const auto side = side_of(chain, 0), early = side_of(chain, 1);
+  // LibTorch's streams are a few, taken in turns.
+  if (side == chain || early == chain || side == early) return;
   OpenBranches& open = open_branches();
   const std::lock_guard lock(open.mutex);
   std::shared_ptr<void>& branch = open.branches[name_of(chain)];
   is_outermost_ = !branch;
-  if (is_outermost_) branch = std::make_shared<Branch>(Branch{chain, side, {}, false});
+  if (is_outermost_) {
+    const auto made = std::make_shared<Branch>(Branch{chain, {side}, {early}});
+    made->opened.record(chain);
+    branch = made;
+  }
   branch_ = std::static_pointer_cast<Branch>(branch);
 }
 
@@ -98,9 +116,9 @@ SideStream::~SideStream() {
   open.branches.erase(name_of(branch_->chain));
 }
 
-void SideStream::Branch::join() {
+void Side::join(const c10::cuda::CUDAStream& chain) {
   if (kept.empty()) return;
-  wait_for(side, chain);
+  wait_for(stream, chain);
   kept.clear();
 }
 
@@ -114,10 +132,10 @@ void join_aside(int64_t device) {
     branch->join();
 }
 
-AsideResults SideStream::Branch::run(AsideWork work) {
+AsideResults Side::run(AsideWork work) {
   AsideResults results;
   {
-    const c10::cuda::CUDAStreamGuard guard(side);
+    const c10::cuda::CUDAStreamGuard guard(stream);
     results = work();
   }
   kept.push_back(std::move(work));
@@ -128,9 +146,9 @@ AsideResults run_aside(int64_t device, AsideWork work) {
   if (device < 0) return work();
   const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
   if (!branch) return work();
-  wait_for(branch->chain, branch->side);
-  branch->has_begun = true;
-  return branch->run(std::move(work));
+  wait_for(branch->chain, branch->side.stream);
+  branch->side.has_begun = true;
+  return branch->side.run(std::move(work));
 }
 
 AsideResults run_aside_at_once(int64_t device, AsideWork work) {
@@ -138,8 +156,23 @@ AsideResults run_aside_at_once(int64_t device, AsideWork work) {
   const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
   if (!branch) return work();
   // The step before must have ended, and a capture be joined.
-  if (!branch->has_begun) return run_aside(device, std::move(work));
-  return branch->run(std::move(work));
+  if (!branch->side.has_begun) return run_aside(device, std::move(work));
+  return branch->side.run(std::move(work));
+}
+
+AsideResults run_early(int64_t device, AsideWork work) {
+  if (device < 0) return work();
+  const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device));
+  if (!branch) return work();
+  if (!branch->early.has_begun) branch->opened.block(branch->early.stream);
+  branch->early.has_begun = true;
+  return branch->early.run(std::move(work));
+}
+
+void join_early(int64_t device) {
+  if (device < 0) return;
+  if (const auto branch = std::static_pointer_cast<SideStream::Branch>(open_branch(device)))
+    branch->early.join(branch->chain);
 }
 
 #else
@@ -151,6 +184,8 @@ SideStream::~SideStream() = default;
 void SideStream::join() {}
 AsideResults run_aside(int64_t, AsideWork work) { return work(); }
 AsideResults run_aside_at_once(int64_t, AsideWork work) { return work(); }
+AsideResults run_early(int64_t, AsideWork work) { return work(); }
+void join_early(int64_t) {}
 void join_aside(int64_t) {}
 
 #endif

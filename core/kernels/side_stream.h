@@ -21,9 +21,9 @@ namespace cdsp {
 using AsideResults = std::vector<at::Tensor>;
 using AsideWork = std::function<AsideResults()>;
 
-/// Open for the work of the current stream of a GPU (its number; -1, the host: nothing happens) as
-/// long as it lives; one opened inside another one is the same. Backward functions that LibTorch's
-/// threads call on that stream find it.
+/// Open, from here on, for the work of the current stream of a GPU (its number; -1, the host:
+/// nothing happens) as long as it lives; one opened inside another one is the same. Backward
+/// functions that LibTorch's threads call on that stream find it.
 class SideStream {
  public:
   explicit SideStream(int64_t device);
@@ -41,7 +41,9 @@ class SideStream {
   bool is_outermost_ = false;
   friend AsideResults run_aside(int64_t device, AsideWork work);
   friend AsideResults run_aside_at_once(int64_t device, AsideWork work);
+  friend AsideResults run_early(int64_t device, AsideWork work);
   friend void join_aside(int64_t device);
+  friend void join_early(int64_t device);
 };
 
 /// Enqueues `work` aside, after all that the current stream has been given so far; where no
@@ -49,8 +51,14 @@ class SideStream {
 /// after join().
 AsideResults run_aside(int64_t device, AsideWork work);
 
-/// The same for work that uses nothing but what was left aside before, and what nobody writes in
-/// this step: it waits for nothing else.
+/// The same on a second stream, for work that needs nothing of this step but what was there when
+/// the SideStream was opened: the topologies. Its results may be used after join_early(), or
+/// join().
+AsideResults run_early(int64_t device, AsideWork work);
+void join_early(int64_t device);
+
+/// As run_aside() for work that uses nothing but what was left aside before, and what nobody writes
+/// in this step: it waits for nothing else.
 AsideResults run_aside_at_once(int64_t device, AsideWork work);
 
 /// What SideStream::join() does, for whoever has no SideStream in hand.

@@ -34,19 +34,18 @@ class StandardExpertsCuda : public torch::autograd::Function<StandardExpertsCuda
                      b2 = b2_in.contiguous();
     const int64_t columns = w1.size(0) * w1.size(1), d = w1.size(2);
     const auto precision = static_cast<Precision>(precision_in);
-    const AsideResults w2_rows = run_aside(x.get_device(), [=]() -> AsideResults {
+    const AsideResults w2_rows = run_early(x.get_device(), [=]() -> AsideResults {
       return {w2.permute({0, 2, 1}).reshape({columns, d})};
     });
     const at::Tensor z = matrix_product(x, w1.reshape({columns, d}).t(), precision);
     at::Tensor hidden = at::empty_like(z), y;
-    ExpertRows rows;
+    const ExpertRows rows = with_gradient ? group_aside(indices, weights, counts) : ExpertRows();
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "standard_experts", [&] {
       const auto pointer = [](const at::Tensor& tensor) { return tensor.data_ptr<scalar_t>(); };
       const auto tables = own_column_tables<scalar_t>(indices, weights, columns);
       run_grid(GatedHidden<scalar_t>{tables, pointer(b1), pointer(z), pointer(hidden), x.size(0)},
                x.get_device());
-      join_aside(x.get_device());
-      if (with_gradient) rows = group_aside(indices, weights, counts);
+      join_early(x.get_device());
       y = matrix_product(hidden, w2_rows[0], precision);
       run_grid(AddOutputBiases<scalar_t>{tables, pointer(b2), pointer_or_null<scalar_t>(residual),
                                          pointer(y), x.size(0), static_cast<int>(d)},

@@ -22,7 +22,7 @@ class TopologyCuda : public torch::autograd::Function<TopologyCuda> {
     const at::Tensor alpha = alpha_in.contiguous();
     const int64_t experts = alpha.size(0);
     const at::TensorOptions options = alpha.options().requires_grad(false);
-    const AsideResults selected = run_aside(alpha.get_device(), [=]() -> AsideResults {
+    const AsideResults selected = run_early(alpha.get_device(), [=]() -> AsideResults {
       at::Tensor mask = at::empty({experts, d_base}, options), gate = at::empty({experts}, options),
                  slope = at::empty({experts, experts}, options);
       AT_DISPATCH_FLOATING_TYPES(alpha.scalar_type(), "select_topology", [&] {

@@ -120,12 +120,12 @@ void DeviceStep::run_captured(int64_t count) {
 
 void DeviceStep::enqueue(int64_t count) {
   const int64_t num_tasks = network_.input_shape().tasks, device = log_.get_device();
-  SideStream side(device);
   const DeviceBatch made = make_device_batch(split_, order_, counters_, count, num_tasks,
                                              network_.dtype(), config_.router, config_.seed);
+  SideStream side(device);
   // Before the update: the measures are of the parameters that this step's loss sees.
   const AsideResults topology =
-      run_aside(device, [this]() -> AsideResults { return {topology_numbers()}; });
+      run_early(device, [this]() -> AsideResults { return {topology_numbers()}; });
   // Which parameters a loss can reach is known from the first step on.
   AsideResults reached;
   if (reached_.defined())

@@ -194,17 +194,21 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
     });
   }
   SECTION("the CDSP layer") {
-    const at::Tensor x = draw.normal({90, 7}).to(dtype), u = draw.normal({7, 22}).to(dtype),
-                     v = draw.normal({22, 7}).to(dtype), gate = draw.uniform({5}, 0.1, 1).to(dtype),
-                     logits = draw.normal({90, 5}).to(dtype), e = draw.normal({90, 7}).to(dtype);
-    const at::Tensor mask = mask_of(draw.subsets(5, 22, 9), 22).to(dtype);
-    const int64_t k = GENERATE(1, 2, 5);
+    const auto [d, columns] =  // wide rows and others, several stretches, more than one program
+        GENERATE(std::pair<int64_t, int64_t>{7, 22}, std::pair<int64_t, int64_t>{64, 300},
+                 std::pair<int64_t, int64_t>{66, 22});
+    const at::Tensor x = draw.normal({90, d}).to(dtype), u = draw.normal({d, columns}).to(dtype),
+                     v = draw.normal({columns, d}).to(dtype),
+                     gate = draw.uniform({5}, 0.1, 1).to(dtype),
+                     logits = draw.normal({90, 5}).to(dtype), e = draw.normal({90, d}).to(dtype);
+    const at::Tensor mask = mask_of(draw.subsets(5, columns, 9), columns).to(dtype);
+    const int64_t k = GENERATE(1, 2, 4, 5);
     check_order_does_not_matter([&]() -> Tensors {
-      const Tensors leaves = {input(x), input(logits), input(u), input(v), input(gate)};
+      const Tensors leaves = {input(x), input(logits), input(u), input(v), input(gate), input(e)};
       const auto by_expert = std::make_shared<ExpertGradients>();
       const Routing routing = route_top_k(leaves[1], k, false);
       const at::Tensor y = cdsp_layer(leaves[0], routing, leaves[2], leaves[3], leaves[4], mask,
-                                      by_expert, Engine::kEmulated);
+                                      by_expert, Engine::kEmulated, leaves[5]);
       Tensors answers = gradients_of((y * e).sum(), leaves);
       answers.insert(answers.end(), {y.detach(), routing.indices, routing.weights.detach(),
                                      by_expert->u, by_expert->v});

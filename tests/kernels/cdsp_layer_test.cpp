@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "kernels/gated_experts.h"
 #include "kernels/token_blocks.h"
 #include "support/catch.h"
 #include "support/closeness.h"
@@ -27,17 +28,23 @@ struct LayerShape {
 };
 
 std::vector<LayerShape> layer_shapes(Draw& draw) {
-  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},      // columns not divisible by experts
-                                    {9, 6, 12, 3, 1, 5},       // one expert a token
-                                    {9, 6, 12, 3, 3, 5},       // every expert
-                                    {8, 4, 10, 5, 2, 1},       // one column each
-                                    {8, 4, 10, 5, 2, 10},      // every column
-                                    {2, 3, 18, 9, 1, 4},       // most experts idle
-                                    {1, 4, 9, 4, 2, 3},        // one token
-                                    {6, 3, 5, 1, 1, 4},        // one expert
-                                    {300, 8, 40, 3, 2, 17},    // many tokens an expert
-                                    {700, 6, 20, 2, 2, 12},    // more than one tile
-                                    {1700, 6, 40, 4, 1, 17}};  // and stretches and blocks
+  std::vector<LayerShape> shapes = {{7, 5, 23, 4, 2, 11},     // columns not divisible by experts
+                                    {9, 6, 12, 3, 1, 5},      // one expert a token
+                                    {9, 6, 12, 3, 3, 5},      // every expert
+                                    {8, 4, 10, 5, 2, 1},      // one column each
+                                    {8, 4, 10, 5, 2, 10},     // every column
+                                    {2, 3, 18, 9, 1, 4},      // most experts idle
+                                    {1, 4, 9, 4, 2, 3},       // one token
+                                    {6, 3, 5, 1, 1, 4},       // one expert
+                                    {300, 8, 40, 3, 2, 17},   // many tokens an expert
+                                    {700, 6, 20, 2, 2, 12},   // more than one tile
+                                    {1700, 6, 40, 4, 1, 17},  // and stretches and blocks
+                                    // Around what one block program takes.
+                                    {50, 64, 256, 8, 2, 90},   // its usual sizes
+                                    {25, 64, 257, 4, 2, 90},   // a column more than a stretch
+                                    {25, 60, 520, 9, 4, 110},  // stretches, all slots
+                                    {25, 68, 40, 4, 2, 17},    // a token too wide
+                                    {25, 20, 40, 9, 5, 17}};   // too many slots
   for (int i = 0; i < 8; ++i) {
     const int64_t experts = draw.between(1, 9), columns = draw.between(experts, 50);
     shapes.push_back({draw.between(1, 60), draw.between(1, 12), columns, experts,
@@ -297,4 +304,65 @@ TEST_CASE("the layer gives the same bytes every time") {
   CHECK(same_bytes(once.gate, again.gate));
   CHECK(same_bytes(once.u_by_expert, again.u_by_expert));
   CHECK(same_bytes(once.v_by_expert, again.v_by_expert));
+}
+
+TEST_CASE("one block program takes tokens of 64 numbers with four experts, in full precision") {
+  const auto fits = [](int64_t d, int64_t k, Precision precision) {
+    const at::Tensor x = at::zeros({3, d}), weights = at::zeros({3, 6}),
+                     indices = at::zeros({3, k}, at::kLong), u = at::zeros({d, 9}),
+                     v = at::zeros({9, d}), gate = at::zeros({6}), mask = at::zeros({6, 9});
+    return gated_experts_fit({x, weights, indices, u, v, gate, mask}, precision);
+  };
+  CHECK(fits(64, 4, Precision::kFull));
+  CHECK(fits(1, 1, Precision::kFull));
+  CHECK_FALSE(fits(65, 4, Precision::kFull));
+  CHECK_FALSE(fits(64, 5, Precision::kFull));
+  CHECK_FALSE(fits(64, 4, Precision::kTf32));
+  CHECK_FALSE(fits(64, 4, Precision::kBf16));
+}
+
+TEST_CASE("a residual is added to the layer's answer, and its gradient is the upstream") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  Draw draw(10);
+  for (const LayerShape& shape : {LayerShape{30, 64, 40, 4, 2, 9}, LayerShape{30, 7, 41, 4, 2, 9},
+                                  LayerShape{30, 66, 40, 4, 2, 9}}) {
+    INFO(describe(shape) << ", " << n.name);
+    const LayerCase c(shape, draw);
+    const LayerResult plain = by_layer(c, n);
+    const at::Tensor residual =
+        draw.normal({shape.tokens, shape.d}).to(n.dtype).set_requires_grad(true);
+    const LayerResult added =
+        by_function(c, n.dtype, [&](const CdspLayerInputs& in, const auto& by_expert) {
+          return cdsp_layer(in.x, in.routing, in.u, in.v, in.gate, in.mask, by_expert, n.engine,
+                            residual);
+        });
+    CHECK(relative_error(added.y - residual, plain.y) < n.tolerance);
+    check_same(added,
+               {added.y, plain.x, plain.weights, plain.u, plain.v, plain.gate, plain.u_by_expert,
+                plain.v_by_expert},
+               c.choices, n.tolerance);
+    const Routing routing = {c.choices, c.weights.to(n.dtype), {}, {}};
+    const at::Tensor y =
+        cdsp_layer(c.x.to(n.dtype), routing, c.u.to(n.dtype), c.v.to(n.dtype), c.gate.to(n.dtype),
+                   c.mask().to(n.dtype), nullptr, n.engine, residual);
+    CHECK(at::equal(gradients_of((y * c.upstream.to(n.dtype)).sum(), {residual})[0],
+                    c.upstream.to(n.dtype)));
+  }
+}
+
+TEST_CASE("the layer's tensors may begin anywhere in memory") {
+  const Numerics n = GENERATE(from_range(all_numerics()));
+  INFO(n.name);
+  Draw draw(11);
+  const LayerCase c({30, 12, 40, 4, 2, 9}, draw);
+  const auto moved = [](const at::Tensor& value) {
+    const at::Tensor place = at::empty({value.numel() + 1}, value.options());
+    return place.narrow(0, 1, value.numel()).view(value.sizes()).copy_(value);
+  };
+  const LayerResult found =
+      by_function(c, n.dtype, [&](const CdspLayerInputs& in, const auto& by_expert) {
+        return cdsp_layer(moved(in.x), in.routing, moved(in.u), moved(in.v), in.gate,
+                          moved(in.mask), by_expert, n.engine);
+      });
+  check_same(found, by_layer(c, n), c.choices, n.tolerance);
 }

@@ -99,21 +99,29 @@ TEST_CASE("on a GPU RMSNorm and attention give what their source gives on the ho
 TEST_CASE("on a GPU the router and the experts give what their source gives on the host") {
   if (!has_gpu_and_kernels()) return;
   Draw draw(2);
-  for (const int64_t k : {1, 2, 8}) {
-    const at::Tensor x = draw.normal({700, 16}), logits = draw.normal({700, 8}),
-                     e = draw.normal({700, 16}), gate = draw.uniform({8}, 0.1, 1.0),
-                     u = draw.normal({16, 40}), v = draw.normal({40, 16});
-    const at::Tensor mask = mask_of(draw.subsets(8, 40, 14), 40);
-    check_on_gpu([&](const Place& p) {
-      const Tensors in = {p.input(x), p.input(logits), p.input(u), p.input(v), p.input(gate)};
+  for (const auto& [d, columns, k] :
+       {std::array<int64_t, 3>{16, 40, 1}, {64, 256, 2}, {63, 301, 4}, {16, 40, 8}, {80, 40, 2}}) {
+    INFO("d " << d << ", " << columns << " columns, " << k << " experts a token");
+    const at::Tensor x = draw.normal({700, d}), logits = draw.normal({700, 8}),
+                     e = draw.normal({700, d}), gate = draw.uniform({8}, 0.1, 1.0),
+                     u = draw.normal({d, columns}), v = draw.normal({columns, d}),
+                     residual = draw.normal({700, d});
+    const at::Tensor mask = mask_of(draw.subsets(8, columns, 14), columns);
+    check_on_gpu([&, k = k](const Place& p) {
+      const Tensors in = {p.input(x), p.input(logits), p.input(u),
+                          p.input(v), p.input(gate),   p.input(residual)};
       const auto by_expert = std::make_shared<ExpertGradients>();
       const Routing routing = route_top_k(in[1], k, false);
-      Tensors answers = with_gradients(
-          cdsp_layer(in[0], routing, in[2], in[3], in[4], p.value(mask), by_expert, p.engine),
-          p.value(e), in);
+      Tensors answers = with_gradients(cdsp_layer(in[0], routing, in[2], in[3], in[4],
+                                                  p.value(mask), by_expert, p.engine, in[5]),
+                                       p.value(e), in);
       answers.insert(answers.end(), {routing.indices, by_expert->u, by_expert->v});
       return answers;
     });
+  }
+  for (const int64_t k : {1, 2, 8}) {
+    const at::Tensor x = draw.normal({700, 16}), logits = draw.normal({700, 8}),
+                     e = draw.normal({700, 16});
     const at::Tensor w1 = draw.normal({8, 5, 16}), b1 = draw.normal({8, 5}),
                      w2 = draw.normal({8, 16, 5}), b2 = draw.normal({8, 16});
     check_on_gpu([&](const Place& p) {
