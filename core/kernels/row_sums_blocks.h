@@ -21,11 +21,16 @@ struct SumRows {
 
   const T* x;
   T* out;
-  int rows, columns, rows_of_group;
+  int64_t rows, columns;  // numbers that an int holds
+  int rows_of_group;
   int columns_of_block;  // a power of two, at most kMostColumns
 
-  CDSP_HOST_DEVICE int groups() const { return (rows + rows_of_group - 1) / rows_of_group; }
-  CDSP_HOST_DEVICE int tiles() const { return (columns + columns_of_block - 1) / columns_of_block; }
+  CDSP_HOST_DEVICE int groups() const {
+    return (static_cast<int>(rows) + rows_of_group - 1) / rows_of_group;
+  }
+  CDSP_HOST_DEVICE int tiles() const {
+    return (static_cast<int>(columns) + columns_of_block - 1) / columns_of_block;
+  }
   int64_t blocks() const { return static_cast<int64_t>(groups()) * tiles(); }
   CDSP_HOST_DEVICE int phases(int64_t) const { return 2; }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
@@ -36,7 +41,8 @@ struct SumRows {
     if (column >= columns) return;
     if (phase == 0) {
       const int first = group * rows_of_group;
-      const int count = rows - first < rows_of_group ? rows - first : rows_of_group;
+      const int left = static_cast<int>(rows) - first;
+      const int count = left < rows_of_group ? left : rows_of_group;
       const T* from = x + static_cast<int64_t>(first) * columns + column;
       shared.sums[thread] =
           strided_sum<T, 8>(thread / columns_of_block, count, lanes,

@@ -21,8 +21,7 @@ at::Tensor sums_of_groups(const at::Tensor& x, int64_t rows_of_group) {
     int columns_of_block = 1;
     while (columns_of_block < columns && columns_of_block < Program::kMostColumns)
       columns_of_block *= 2;
-    Program program{x.data_ptr<scalar_t>(),          nullptr,
-                    static_cast<int>(rows),          static_cast<int>(columns),
+    Program program{x.data_ptr<scalar_t>(),          nullptr,         rows, columns,
                     static_cast<int>(rows_of_group), columns_of_block};
     out = at::empty({program.groups(), columns}, x.options());
     program.out = out.data_ptr<scalar_t>();
