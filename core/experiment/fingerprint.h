@@ -15,7 +15,7 @@ namespace cdsp {
 
 /// Raise it with every change after which equal configs on equal data give other numbers, be it by
 /// rounding. A run.json without it counts as version 1.
-inline constexpr int64_t kResultsVersion = 6;
+inline constexpr int64_t kResultsVersion = 7;
 
 /// Whether runs that differ in this key are different runs. Not so for keys that change speed only,
 /// and for data.root: where the images lie says nothing, the data fingerprint says what they are.

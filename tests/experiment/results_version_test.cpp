@@ -25,7 +25,7 @@ using namespace cdsp::test;
 namespace {
 
 constexpr double kTolerance = 1e-9;  // relative
-constexpr int64_t kVersionOfDigits = 6;
+constexpr int64_t kVersionOfDigits = 7;
 
 /// What a run logs of its losses, step by step; then its losses on the test images.
 struct Digits {

@@ -369,9 +369,9 @@ TEST_CASE("on a GPU a replay of 100 steps equals 100 steps made call by call") {
               1e-8);
 }
 
-TEST_CASE("on a GPU a step of the paper's network is a hundred or so pieces of work") {
+TEST_CASE("on a GPU a step of the paper's network is eighty or so pieces of work") {
   // What a step costs that the GPU does not fill: with LibTorch's operations alone they would be
-  // three times as many. Counted where they can be.
+  // four times as many. Counted where they can be.
   if (!has_gpu_and_kernels()) return;
   if (!is_pretend_gpu()) {
     WARN("skipped: only a pretend GPU tells");
@@ -396,7 +396,7 @@ TEST_CASE("on a GPU a step of the paper's network is a hundred or so pieces of w
   const size_t nodes = pretend_gpu_nodes_of_last_graph();
   INFO(nodes);
   CHECK(nodes > 50);
-  CHECK(nodes <= 110);
+  CHECK(nodes <= 90);
 }
 
 TEST_CASE("on a GPU a replay of 702 steps of the paper's network equals them made call by call") {
