@@ -1,4 +1,3 @@
-#include <cstdint>
 #include <initializer_list>
 #include <limits>
 #include <type_traits>
@@ -16,13 +15,10 @@ namespace {
 
 /// Whether all rows may be read 16 bytes at a time.
 bool are_wide(const GatedExpertsInputs& in, std::initializer_list<at::Tensor> others) {
-  const auto is_aligned = [](const at::Tensor& tensor) {
-    return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
-  };
-  bool are_aligned = is_aligned(in.x) && is_aligned(in.u) && is_aligned(in.v) &&
-                     is_aligned(in.mask) && in.u.size(0) % gated_experts::kQuad == 0 &&
+  bool are_aligned = is_on_border(in.x) && is_on_border(in.u) && is_on_border(in.v) &&
+                     is_on_border(in.mask) && in.u.size(0) % gated_experts::kQuad == 0 &&
                      in.u.size(1) % gated_experts::kQuad == 0;
-  for (const at::Tensor& tensor : others) are_aligned = are_aligned && is_aligned(tensor);
+  for (const at::Tensor& tensor : others) are_aligned = are_aligned && is_on_border(tensor);
   return are_aligned;
 }
 

@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "kernels/optional_input.h"
 #include "kernels/rotary_attention.h"
 #include "kernels/rotary_attention_blocks.h"
 #include "kernels/rotary_attention_short_blocks.h"
@@ -51,8 +52,7 @@ AttentionSizes<T> sizes_of(const at::Tensor& qkv, int64_t heads, int64_t kv_head
 /// Contiguous, and its first number where the programs may read quads from.
 at::Tensor readable(const at::Tensor& tensor) {
   const at::Tensor whole = tensor.contiguous();
-  const auto address = reinterpret_cast<uintptr_t>(whole.const_data_ptr());
-  return address % 16 == 0 ? whole : whole.clone();
+  return is_on_border(whole) ? whole : whole.clone();
 }
 
 class RotaryAttentionCuda : public torch::autograd::Function<RotaryAttentionCuda> {
