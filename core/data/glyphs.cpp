@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <system_error>
 #include <thread>
 
@@ -85,15 +86,16 @@ void draw_glyphs(const GlyphTask& task, GlyphSplit split, int64_t count, uint8_t
     }
   };
   // Every image has a random stream of its own: who draws it does not matter.
-  std::vector<std::thread> helpers;
+  std::vector<std::future<void>> helpers;  // whose end waits for them
   const int64_t wanted = std::min<int64_t>(std::thread::hardware_concurrency(), runs / kAtOnce);
   try {
-    for (int64_t i = 1; i < wanted; ++i) helpers.emplace_back(draw_runs);
+    for (int64_t i = 1; i < wanted; ++i)
+      helpers.push_back(std::async(std::launch::async, draw_runs));
   } catch (const std::system_error&) {
     // Fewer threads than cores: those that there are draw all.
   }
   draw_runs();
-  for (std::thread& helper : helpers) helper.join();
+  for (std::future<void>& helper : helpers) helper.get();
 }
 
 }  // namespace cdsp

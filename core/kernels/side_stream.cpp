@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
@@ -30,10 +31,18 @@ struct SideStream::Branch {
   c10::cuda::CUDAStream chain;
   Side side, early;
   at::cuda::CUDAEvent opened = {};
+  /// Results of work that did not wait for the chain: the next such work must not be given their
+  /// memory while the chain may still read them.
+  AsideResults held = {};
 
+  AsideResults hold(AsideResults results) {
+    held.insert(held.end(), results.begin(), results.end());
+    return results;
+  }
   void join() {
     early.join(chain);
     side.join(chain);
+    held.clear();
   }
 };
 
@@ -45,7 +54,10 @@ StreamName name_of(const c10::cuda::CUDAStream& stream) {
   return {stream.device_index(), stream.id()};
 }
 
-/// The side stream of a chain's with this number, the same every time.
+/// The side stream of a chain's with this number, the same every time, and nobody else's:
+/// LibTorch's own streams are a few, which several runs share. Two that shared one would write to
+/// the same workspace of cuBLAS in graphs that are replayed side by side, and be handed each
+/// other's memory.
 c10::cuda::CUDAStream side_of(const c10::cuda::CUDAStream& chain, int number) {
   static std::mutex mutex;
   static std::map<std::pair<StreamName, int>, c10::cuda::CUDAStream> sides;
@@ -53,8 +65,10 @@ c10::cuda::CUDAStream side_of(const c10::cuda::CUDAStream& chain, int number) {
   const std::pair<StreamName, int> name(name_of(chain), number);
   const auto found = sides.find(name);
   if (found != sides.end()) return found->second;
-  // Of low priority: where both have work, the chain comes first.
-  const auto side = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, chain.device_index());
+  // Of the lowest priority, below the streams of runs: where both have work, the chain comes first.
+  cudaStream_t stream = nullptr;
+  C10_CUDA_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, /*priority=*/0));
+  const auto side = c10::cuda::getStreamFromExternal(stream, chain.device_index());
   return sides.emplace(name, side).first->second;
 }
 
@@ -90,8 +104,6 @@ SideStream::SideStream(int64_t device) {
   if (device < 0) return;
   const auto chain = c10::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(device));
   const auto side = side_of(chain, 0), early = side_of(chain, 1);
-  // LibTorch's streams are a few, taken in turns.
-  if (side == chain || early == chain || side == early) return;
   OpenBranches& open = open_branches();
   const std::lock_guard lock(open.mutex);
   std::shared_ptr<void>& branch = open.branches[name_of(chain)];
@@ -106,10 +118,12 @@ SideStream::SideStream(int64_t device) {
 
 SideStream::~SideStream() {
   if (!is_outermost_) return;
-  try {
-    join();
-  } catch (const std::exception&) {
-    // The failure that brought us here is the one to tell.
+  for (Side* side : {&branch_->early, &branch_->side}) {
+    try {
+      side->join(branch_->chain);
+    } catch (const std::exception&) {
+      // The failure that brought us here is the one to tell.
+    }
   }
   OpenBranches& open = open_branches();
   const std::lock_guard lock(open.mutex);
@@ -133,13 +147,9 @@ void join_aside(int64_t device) {
 }
 
 AsideResults Side::run(AsideWork work) {
-  AsideResults results;
-  {
-    const c10::cuda::CUDAStreamGuard guard(stream);
-    results = work();
-  }
-  kept.push_back(std::move(work));
-  return results;
+  kept.push_back(std::move(work));  // also where it fails half-way
+  const c10::cuda::CUDAStreamGuard guard(stream);
+  return kept.back()();
 }
 
 AsideResults run_aside(int64_t device, AsideWork work) {
@@ -157,7 +167,7 @@ AsideResults run_aside_at_once(int64_t device, AsideWork work) {
   if (!branch) return work();
   // The step before must have ended, and a capture be joined.
   if (!branch->side.has_begun) return run_aside(device, std::move(work));
-  return branch->side.run(std::move(work));
+  return branch->hold(branch->side.run(std::move(work)));
 }
 
 AsideResults run_early(int64_t device, AsideWork work) {
@@ -166,7 +176,7 @@ AsideResults run_early(int64_t device, AsideWork work) {
   if (!branch) return work();
   if (!branch->early.has_begun) branch->opened.block(branch->early.stream);
   branch->early.has_begun = true;
-  return branch->early.run(std::move(work));
+  return branch->hold(branch->early.run(std::move(work)));
 }
 
 void join_early(int64_t device) {

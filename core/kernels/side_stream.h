@@ -3,10 +3,10 @@
 // chain of small kernels leaves most of a GPU idle; in a captured graph the work aside becomes a
 // branch.
 //
-// Memory: what the work uses is kept until join(), since LibTorch's allocator would hand it to the
-// chain as soon as nobody holds it. What it leaves may be used and dropped after join(): the memory
-// goes back to the side stream, whose next work waits for all that the chain had been given by
-// then.
+// Memory: what the work uses is kept until the join, since LibTorch's allocator would hand it to
+// the chain as soon as nobody holds it. What it leaves may be used and dropped after the join: the
+// memory goes back to the side stream, whose next work waits for all that the chain had been given
+// by then. What is left by work that does not wait for the chain is kept until join() for all.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,7 @@ struct OwnStream::Use::Guard {
 OwnStream::OwnStream(c10::Device device) {
   if (!device.is_cuda()) return;
   stream_ = std::make_unique<Stream>(
-      Stream{c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())});
+      Stream{c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())});
 }
 
 bool OwnStream::is_idle() const {

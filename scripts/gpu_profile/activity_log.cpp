@@ -25,12 +25,12 @@ constexpr size_t kBufferBytes = size_t{8} << 20;
 std::mutex mutex;
 std::FILE* file = nullptr;
 
-void check(CUptiResult result, const char* what) {
-  if (result == CUPTI_SUCCESS) return;
+bool is_well(CUptiResult result, const char* what) {
+  if (result == CUPTI_SUCCESS) return true;
   const char* text = nullptr;
   cuptiGetResultString(result, &text);
   std::fprintf(stderr, "gpu-profile: %s: %s\n", what, text != nullptr ? text : "unknown error");
-  std::exit(1);
+  return false;
 }
 
 const char* direction_of(uint8_t kind) {
@@ -51,8 +51,13 @@ bool is_of_interest(const char* name) {
 }
 
 using Long = unsigned long long;
+#if CUPTI_API_VERSION >= 130000
+using Kernel = CUpti_ActivityKernel10;
+#else
+using Kernel = CUpti_ActivityKernel9;  // CUDA 12
+#endif
 
-void write_kernel(const CUpti_ActivityKernel10& kernel) {
+void write_kernel(const Kernel& kernel) {
   std::fprintf(file, "kernel\t%llu\t%llu\t%u\t%u\t%llu\t%lld\t%lld\t%u\t%d\t%u\t%s\n", Long{kernel.start}, Long{kernel.end},
                kernel.streamId, kernel.correlationId, Long{kernel.graphNodeId},
                static_cast<long long>(kernel.gridX) * kernel.gridY * kernel.gridZ,
@@ -70,7 +75,7 @@ void write_record(const CUpti_Activity* record) {
   // CUPTI's records begin with their kind, and have no common base.
   switch (record->kind) {
     case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
-      return write_kernel(*reinterpret_cast<const CUpti_ActivityKernel10*>(record));
+      return write_kernel(*reinterpret_cast<const Kernel*>(record));
     case CUPTI_ACTIVITY_KIND_MEMCPY: {
       const auto& copy = *reinterpret_cast<const CUpti_ActivityMemcpy6*>(record);
       std::fprintf(file, "copy\t%llu\t%llu\t%u\t%u\t%llu\t%llu\t%s\n", Long{copy.start}, Long{copy.end}, copy.streamId,
@@ -99,18 +104,18 @@ void CUPTIAPI give_buffer(CUcontext context, uint32_t stream, uint8_t* buffer, s
   {
     const std::lock_guard lock(mutex);
     CUpti_Activity* record = nullptr;
-    while (cuptiActivityGetNextRecord(buffer, valid, &record) == CUPTI_SUCCESS) write_record(record);
+    while (file != nullptr && cuptiActivityGetNextRecord(buffer, valid, &record) == CUPTI_SUCCESS) write_record(record);
     size_t dropped = 0;
-    check(cuptiActivityGetNumDroppedRecords(context, stream, &dropped), "counting what was lost");
-    if (dropped > 0) std::fprintf(stderr, "gpu-profile: CUPTI lost %zu events\n", dropped);
+    if (is_well(cuptiActivityGetNumDroppedRecords(context, stream, &dropped), "counting what was lost") && dropped > 0) std::fprintf(stderr, "gpu-profile: CUPTI lost %zu events\n", dropped);
   }
   std::free(buffer);
 }
 
 void finish() {
-  check(cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED), "collecting what is left");
+  is_well(cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED), "collecting what is left");
   const std::lock_guard lock(mutex);
   if (std::fclose(file) != 0) std::fprintf(stderr, "gpu-profile: the events could not be written\n");
+  file = nullptr;  // what still comes is too late
 }
 
 }  // namespace
@@ -122,11 +127,12 @@ extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
     std::fprintf(stderr, "gpu-profile: CDSP_GPU_PROFILE must name a file that can be written\n");
     std::exit(1);
   }
-  check(cuptiActivityRegisterCallbacks(take_buffer, give_buffer), "registering");
+  bool is_ready = is_well(cuptiActivityRegisterCallbacks(take_buffer, give_buffer), "registering");
   for (const CUpti_ActivityKind kind : {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
                                         CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_RUNTIME}) {
-    check(cuptiActivityEnable(kind), "asking for events");
+    is_ready = is_ready && is_well(cuptiActivityEnable(kind), "asking for events");
   }
+  if (!is_ready) std::exit(1);
   std::atexit(finish);
   return 1;
 }

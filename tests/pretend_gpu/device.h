@@ -32,11 +32,12 @@ struct Node {
   Work work;
 };
 
-/// What a capture comes to: its work in the two orders that differ most among those that its
-/// streams' waits for each other allow. Launches take them in turns.
+/// What a capture comes to: its work in three of the orders that its streams' waits for each other
+/// allow. Launches take them in turns.
 struct Graph {
-  std::vector<Node> as_asked;  // as the host asked for it
   std::vector<Node> late;      // other streams' work when the first one waits for it
+  std::vector<Node> early;     // as soon as their own waits allow
+  std::vector<Node> as_asked;  // as the host asked for it
   int launches = 0;
 };
 
@@ -55,6 +56,7 @@ struct Capture {
   Stream* origin = nullptr;
   unsigned long long number = 0;
   bool is_spoilt = false;  // by a call that a capture forbids
+  bool has_ended = false;
   std::map<Stream*, std::vector<Captured>> entries;
   size_t count = 0;
 

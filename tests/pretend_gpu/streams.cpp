@@ -51,6 +51,29 @@ bool has_all_joined(const Capture& capture, std::vector<Node>& order) {
   return true;
 }
 
+/// Every other stream as far ahead of the first one as its own waits allow.
+std::vector<Node> as_early_as_may_be(const Capture& capture) {
+  std::map<Stream*, size_t> done;
+  std::vector<Node> order;
+  const auto advance = [&](Stream* stream, const std::vector<Captured>& entries) {
+    if (done[stream] == entries.size()) return false;
+    const Captured& entry = entries[done[stream]];
+    if (entry.awaited != nullptr && done[entry.awaited] < entry.place) return false;
+    if (entry.awaited == nullptr) order.push_back(entry.node);
+    ++done[stream];
+    return true;
+  };
+  for (bool goes_on = true; goes_on;) {
+    goes_on = false;
+    for (const auto& [stream, entries] : capture.entries)
+      while (stream != capture.origin && advance(stream, entries)) goes_on = true;
+    const auto origin = capture.entries.find(capture.origin);
+    if (!goes_on && origin != capture.entries.end())
+      goes_on = advance(capture.origin, origin->second);
+  }
+  return order;
+}
+
 std::vector<Node> in_order_of_calls(const Capture& capture) {
   std::map<size_t, const Node*> by_number;
   for (const auto& [stream, entries] : capture.entries)
@@ -168,6 +191,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, u
   Stream& stream = stream_of(handle);
   const Event& event = *reinterpret_cast<const Event*>(event_handle);
   if (event.capture) {
+    if (event.capture->has_ended) return fail(cudaErrorInvalidValue);
     if (stream.capture ? stream.capture != event.capture : &stream == &Device::get().default_stream)
       return spoil(stream, cudaErrorStreamCaptureIsolation);
     stream.capture = event.capture;  // a second stream joins
@@ -208,10 +232,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   const std::shared_ptr<Capture> capture = stream.capture;
   for (Stream* one : device.streams)
     if (one->capture == capture) one->capture = nullptr;
+  capture->has_ended = true;
   --device.capturing;
   if (capture->is_spoilt) return fail(cudaErrorStreamCaptureInvalidated);
   Graph made;
   if (!has_all_joined(*capture, made.late)) return fail(cudaErrorStreamCaptureUnjoined);
+  made.early = as_early_as_may_be(*capture);
   made.as_asked = in_order_of_calls(*capture);
   device.nodes_of_last_graph = made.late.size();
   *graph = reinterpret_cast<cudaGraph_t>(new Graph(std::move(made)));
