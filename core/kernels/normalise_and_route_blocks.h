@@ -12,49 +12,10 @@
 
 #include "kernels/block_grid.h"
 #include "kernels/block_sum.h"
+#include "kernels/router_inputs.h"
 #include "kernels/top_k_row.h"
 
 namespace cdsp {
-
-/// What both directions read.
-template <typename T>
-struct RouterInputs {
-  const T* x;          // [images * positions, d]
-  const T* weight;     // W_g [experts, d + width]: W_x beside W_v
-  const T* bias;       // [experts]
-  const T* embedding;  // [tasks, width]
-  const T* one_hot;    // [images, tasks]; null where no image has a task
-  int64_t images;
-  int positions, d, experts, tasks, width;
-  bool by_token;  // what a mean is over: a token, or else an image
-
-  CDSP_HOST_DEVICE int columns() const { return d + width; }
-  CDSP_HOST_DEVICE int numbers() const { return positions * d; }
-  CDSP_HOST_DEVICE int64_t tokens() const { return images * positions; }
-  /// Place of the mean and r of a token.
-  CDSP_HOST_DEVICE int64_t group(int64_t token) const {
-    return by_token ? token : token / positions;
-  }
-};
-
-namespace router_block {
-inline constexpr int kExperts = 8;  // that are gone through at once, their sums in registers
-
-CDSP_HOST_DEVICE int chunks(int experts) { return (experts + kExperts - 1) / kExperts; }
-
-/// Of one number a lane. Two sums side by side, as a sum waits for the one before it.
-template <int kLanes, typename T>
-CDSP_HOST_DEVICE T sum_of_lanes(const T (&values)[kLanes]) {
-  static_assert(kLanes % 2 == 0, "pairs");
-  T even = 0, odd = 0;
-  CDSP_UNROLL
-  for (int i = 0; i < kLanes; i += 2) {
-    even += values[i];
-    odd += values[i + 1];
-  }
-  return even + odd;
-}
-}  // namespace router_block
 
 /// x -> mean, inverse_std [images]: of the LayerNorm by image.
 template <typename T>
@@ -102,27 +63,54 @@ struct ImageStatistics {
 /// mean, inverse_std [tokens], which by image are read. Of more experts than holds_logits() allows
 /// only logits [tokens, experts], from which ChooseExperts makes the first three.
 ///
-/// Lanes share a token, each with columns of its own. One more block sums the weights.
-template <typename T>
+/// Lanes share a token: each keeps every eighth quad of its row in registers, and multiplies it by
+/// the rows of eight experts in shared memory. From there on a lane has an expert. Rows longer than
+/// a stretch of columns, and more experts, take turns. The first block sums the weights.
+///
+/// The time goes to instructions and to waits between barriers more than to the products. Hence the
+/// programs for tiles (RouterInputs), a single division, and blocks so small that all
+/// multiprocessors have as many: 263 for the 6272 tokens of the paper's batch.
+template <typename T, bool kIsTile>
 struct RouteForward {
-  static constexpr int kLanes = 16, kTokens = 8, kThreads = kTokens * kLanes;
-  static constexpr int kExperts = router_block::kExperts;
-  static constexpr int kHeld = 32;          // experts, at most, whose logits a block can hold
-  static constexpr int kColumnsAtOnce = 4;  // of a lane, so that many reads are on their way
-  static_assert(kExperts <= kLanes, "a lane an expert");
-  struct Shared {
+  static constexpr int kLanes = 8, kTokens = 24, kThreads = kTokens * kLanes;
+  /// Without this the compiler saves registers: it has one read wait for another, and computes the
+  /// thread's place anew in every phase.
+  static constexpr int kBlocksTogether = 2;
+  static constexpr int kExperts = router_block::kExperts, kColumns = router_block::kColumns;
+  static constexpr int kQuads = kColumns / 4 / kLanes;  // of a lane
+  static constexpr int kHeld = 32;     // experts, at most, whose logits a block can hold
+  static constexpr int kShares = 4;    // of a task's product, added up in the end
+  static constexpr int kWarpRows = 4;  // tokens of a warp
+  static_assert(kExperts == kLanes, "a lane an expert");
+  using Quad = router_block::Quad<T>;
+  using Key = router_block::Key<T>;
+  using View = RouterView<T, kIsTile>;
+  using Index = typename View::Index;
+  struct alignas(16) Shared {
+    Quad weights[kExperts][kColumns / 4];
     T sums[kTokens][kLanes], squares[kTokens][kLanes];
-    // Of W_x n and of W_v v. Rows of nine begin in different banks of shared memory.
-    T of_x[kTokens][kLanes][kExperts + 1], of_task[kTokens][kLanes][kExperts + 1];
-    T logits[kTokens][kHeld];
-    T shares[kTokens][kHeld];   // exp(logit - largest)
-    int ranks[kTokens][kHeld];  // of the experts, by falling logit
+    /// Of W_x n, for four experts each. The padding has tokens begin in different banks.
+    struct alignas(16) Half {
+      Quad parts[kTokens][kLanes + 2];
+      T padding[4];
+    } halves[kExperts / 4];
+    T of_task[kTokens][kExperts][kShares];  // of W_v v, by image
+    Key keys[kTokens][kHeld];               // of the logits
+    T shares[kTokens][kHeld];               // exp(logit - largest)
+    T chosen[kTokens][kHeld];               // the same, 0 where not chosen
   };
   struct Registers {
-    T mean, inverse_std;
+    Quad x[kQuads];
+    T sums[kExperts];
+    T mean, inverse_std, bias;
+    Index first_image;   // of the block
+    int position;        // of the block's first token in it
+    int image;           // the token's, counted from there
+    int expert, column;  // first ones of the turn
+    int rows;            // of the block's that are tokens
   };
 
-  RouterInputs<T> in;
+  View in;
   int64_t* indices;
   T *weights, *probabilities, *mean, *inverse_std, *products, *weight_sums, *logits;
   T epsilon;
@@ -131,199 +119,323 @@ struct RouteForward {
   /// Else `logits` is used.
   static bool holds_logits(int64_t experts) { return experts <= kHeld; }
 
-  CDSP_HOST_DEVICE int64_t blocks_of_tokens() const {
-    return (in.tokens() + kTokens - 1) / kTokens;
+  int64_t blocks() const { return in.tokens() > 0 ? (in.tokens() + kTokens - 1) / kTokens + 1 : 0; }
+  static constexpr int kPhasesOfStatistics = 2;
+  CDSP_HOST_DEVICE int phases_of_logits() const {
+    return 2 * router_block::chunks(in.experts()) * router_block::stretches(in.d());
   }
-  int64_t blocks() const { return in.tokens() > 0 ? blocks_of_tokens() + 1 : 0; }
-  CDSP_HOST_DEVICE int phases_of_statistics() const { return in.by_token ? 2 : 0; }
-  CDSP_HOST_DEVICE int phases_of_logits() const { return 2 * router_block::chunks(in.experts); }
-  CDSP_HOST_DEVICE int phases(int64_t block) const {
-    if (block == blocks_of_tokens()) return 2 * ((in.experts + kTokens - 1) / kTokens);
-    return phases_of_statistics() + phases_of_logits() + (in.experts <= kHeld ? 2 : 0);
+  /// No fewer than the first block needs. Of a tile a constant.
+  CDSP_HOST_DEVICE int phases(int64_t) const {
+    return kPhasesOfStatistics + phases_of_logits() + (in.experts() <= kHeld ? 2 : 0);
   }
   CDSP_HOST_DEVICE void run(int phase, int64_t block, int thread, Shared& shared,
                             Registers& own) const {
-    const int row = thread / kLanes, lane = thread % kLanes;
-    if (block == blocks_of_tokens()) return sum_weights(phase, row, lane, shared);
-    const int64_t token = block * kTokens + row;
-    if (token >= in.tokens()) return;
-    const int in_logits = phase - phases_of_statistics();
+    // Lanes stand apart, so that neighbours, of different tokens, read the same weights at once.
+    const unsigned number = static_cast<unsigned>(thread);
+    const int row = static_cast<int>(number / 32 * kWarpRows + number % kWarpRows);
+    const int lane = static_cast<int>(number / kWarpRows % kLanes);
+    if (block == 0) return sum_weights(phase, row, lane, shared);
+    const Index first_token = static_cast<Index>(block - 1) * kTokens;
+    if (phase == 0) return begin(first_token, thread, row, lane, shared, own);
+    if (phase == 1) return square(first_token, row, lane, shared, own);
+    const int in_logits = phase - kPhasesOfStatistics;
     const int in_choice = in_logits - phases_of_logits();
-    if (in_logits < 0) {
-      statistics(phase, token, row, lane, shared, own);
-    } else if (in_choice < 0) {
-      const int first = in_logits / 2 * kExperts;
-      if (in_logits == 0) finish_statistics(token, row, lane, shared, own);
-      if (in_logits % 2 == 0) {
-        columns_of_lane(first, token, row, lane, shared, own);
-      } else {
-        logits_of_token(first, token, row, lane, shared);
-      }
-    } else if (in_choice == 0) {
-      rank_experts(token, row, lane, shared);
+    if (in_choice < 0) {
+      if (in_logits == 0) finish_statistics(first_token, row, lane, shared, own);
+      if (in_logits % 2 == 0) return multiply(first_token, thread, row, lane, shared, own);
+      if (is_last_stretch(own)) finish_logits(first_token, row, lane, shared, own);
+      if (!kIsTile) next_turn(thread, lane, shared, own);
+      return;
+    }
+    if (row >= own.rows) return;
+    if (in_choice == 0) {
+      rank_experts(first_token + row, row, lane, shared);
     } else {
-      share_out(token, row, lane, shared);
+      share_out(first_token + row, row, lane, shared);
     }
   }
 
   /// The block's rows are experts here.
   CDSP_HOST_DEVICE void sum_weights(int phase, int row, int lane, Shared& shared) const {
     const int expert = phase / 2 * kTokens + row;
-    if (expert >= in.experts) return;
+    if (expert >= in.experts()) return;
     if (phase % 2 == 0) {
-      const T* from = in.weight + static_cast<int64_t>(expert) * in.columns() + lane;
+      const T* from = in.weight + static_cast<Index>(expert) * in.columns();
       T sum = 0;
-      for (int c = 0; c < in.d - lane; c += kLanes) sum += from[c];
+      CDSP_UNROLL_BY_4
+      for (int c = lane; c < in.d(); c += kLanes) sum += from[c];
       shared.sums[row][lane] = sum;
     } else if (lane == 0) {
       weight_sums[expert] = router_block::sum_of_lanes(shared.sums[row]);
     }
   }
 
-  CDSP_HOST_DEVICE void statistics(int phase, int64_t token, int row, int lane, Shared& shared,
-                                   Registers& own) const {
-    const T* from = in.x + token * in.d + lane;
-    T sum = 0;
-    if (phase == 0) {
-      for (int c = 0; c < in.d - lane; c += kLanes) sum += from[c];
-      shared.sums[row][lane] = sum;
+  CDSP_HOST_DEVICE static int first_expert(const Registers& own) {
+    return kIsTile ? 0 : own.expert;
+  }
+  CDSP_HOST_DEVICE static int first_column(const Registers& own) {
+    return kIsTile ? 0 : own.column;
+  }
+  CDSP_HOST_DEVICE bool is_last_stretch(const Registers& own) const {
+    return first_column(own) + kColumns >= in.d();
+  }
+  CDSP_HOST_DEVICE static int column_of_quad(int quad, int lane) {
+    return 4 * (quad * kLanes + lane);
+  }
+  /// The lane's quads of the stretch of columns from `column` on.
+  CDSP_HOST_DEVICE void read_row(Index first_token, int row, int lane, int column,
+                                 Registers& own) const {
+    const Index at = first_token * in.d() + row * in.d() + column;
+    const int left = row < own.rows ? in.d() - column : 0;
+    CDSP_UNROLL
+    for (int q = 0; q < kQuads; ++q) {
+      const int c = column_of_quad(q, lane);
+      own.x[q] = router_block::read_four(in.x, at + c, left - c, in.has_quads());
+    }
+  }
+
+  CDSP_HOST_DEVICE void begin(Index first_token, int thread, int row, int lane, Shared& shared,
+                              Registers& own) const {
+    const Index left = in.tokens() - first_token;
+    own.rows = static_cast<int>(left < kTokens ? left : kTokens);
+    own.expert = 0;
+    own.column = 0;
+    read_row(first_token, row, lane, 0, own);
+    read_weights(thread, lane, shared, own);
+    if (in.one_hot != nullptr || !in.by_token) {
+      const auto place = in.place(first_token);
+      own.first_image = place.image;
+      own.position = place.position;
+      own.image = in.images_on(place.position + row);
+    }
+    if (in.one_hot != nullptr) multiply_tasks(thread, shared, own);
+    if (!in.by_token) {
+      const Index image = row < own.rows ? own.first_image + own.image : own.first_image;
+      own.mean = mean[image];
+      own.inverse_std = inverse_std[image];
       return;
     }
-    const T m = router_block::sum_of_lanes(shared.sums[row]) / static_cast<T>(in.d);
-    for (int c = 0; c < in.d - lane; c += kLanes) sum += (from[c] - m) * (from[c] - m);
+    T sum = 0;
+    for (int column = 0; column < in.d(); column += kColumns) {
+      if (column > 0) read_row(first_token, row, lane, column, own);
+      CDSP_UNROLL
+      for (int q = 0; q < kQuads; ++q) sum += router_block::sum_of_quad(own.x[q]);
+    }
+    shared.sums[row][lane] = sum;
+  }
+
+  CDSP_HOST_DEVICE void square(Index first_token, int row, int lane, Shared& shared,
+                               Registers& own) const {
+    if (!in.by_token) return;
+    const T m = router_block::sum_of_lanes(shared.sums[row]) / static_cast<T>(in.d());
+    T sum = 0;
+    for (int column = 0; column < in.d(); column += kColumns) {
+      if (in.d() > kColumns) read_row(first_token, row, lane, column, own);
+      CDSP_UNROLL
+      for (int q = 0; q < kQuads; ++q) {
+        const int left = in.d() - column - column_of_quad(q, lane);
+        Quad from_mean;
+        CDSP_UNROLL
+        for (int c = 0; c < 4; ++c) from_mean.x[c] = own.x[q].x[c] - m;
+        if (!kIsTile && left < 4) {
+          CDSP_UNROLL
+          for (int c = 0; c < 4; ++c) from_mean.x[c] = c < left ? from_mean.x[c] : T(0);
+        }
+        sum += attention_block::dot_quads(from_mean, from_mean);
+      }
+    }
     shared.squares[row][lane] = sum;
     own.mean = m;
   }
 
-  CDSP_HOST_DEVICE void finish_statistics(int64_t token, int row, int lane, const Shared& shared,
-                                          Registers& own) const {
-    if (!in.by_token) {
-      own.mean = mean[in.group(token)];
-      own.inverse_std = inverse_std[in.group(token)];
-      return;
-    }
-    const T variance = router_block::sum_of_lanes(shared.squares[row]) / static_cast<T>(in.d);
-    own.inverse_std = T(1) / std::sqrt(variance + epsilon);
-    if (lane != 0) return;
-    mean[token] = own.mean;
-    inverse_std[token] = own.inverse_std;
+  CDSP_HOST_DEVICE void finish_statistics(Index first_token, int row, int lane,
+                                          const Shared& shared, Registers& own) const {
+    if (!in.by_token) return;
+    const T variance = router_block::sum_of_lanes(shared.squares[row]) / static_cast<T>(in.d());
+    own.inverse_std = router_block::inverse_root(variance + epsilon);
+    if (lane != 0 || row >= own.rows) return;
+    mean[first_token + row] = own.mean;
+    inverse_std[first_token + row] = own.inverse_std;
   }
 
-  /// sums[i] += number(c) W_g[first + i][begin + c] over the lane's columns c < count. Reads of
-  /// experts and columns that do not exist go to the last ones instead: all at once, no branches.
-  template <int kAtOnce, typename Number>
-  CDSP_HOST_DEVICE void add_columns(int first, int begin, int count, int lane, const Number& number,
-                                    T (&sums)[kExperts]) const {
-    const T* from = in.weight + static_cast<int64_t>(first) * in.columns() + begin;
-    const int last = in.experts - 1 - first;
-    for (int stretch = lane; stretch < count; stretch += kAtOnce * kLanes) {
-      T numbers[kAtOnce], weights_of[kAtOnce][kExperts];
-      CDSP_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        const int c = stretch + i * kLanes, column = c < count ? c : count - 1;
-        CDSP_UNROLL
-        for (int e = 0; e < kExperts; ++e) {
-          weights_of[i][e] = from[(e < last ? e : last) * in.columns() + column];
-        }
-        numbers[i] = c < count ? number(c) : T(0);
-      }
-      CDSP_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        CDSP_UNROLL
-        for (int e = 0; e < kExperts; ++e) sums[e] += numbers[i] * weights_of[i][e];
-      }
-    }
+  /// W_x of the turn, a thread a quad, zeros where there is none; and the lane's bias.
+  CDSP_HOST_DEVICE void read_weights(int thread, int lane, Shared& shared, Registers& own) const {
+    constexpr int kQuadsOfRow = kColumns / 4;
+    static_assert(kExperts * kQuadsOfRow <= kThreads, "at once");
+    const int left = in.experts() - first_expert(own);
+    own.bias = lane < left ? in.bias[first_expert(own) + lane] : T(0);
+    if (thread >= kExperts * kQuadsOfRow) return;
+    const unsigned number = static_cast<unsigned>(thread);
+    const int e = static_cast<int>(number / kQuadsOfRow),
+              quad = static_cast<int>(number % kQuadsOfRow);
+    const Index at = static_cast<Index>(first_expert(own)) * in.columns();
+    const int column = first_column(own) + 4 * quad;
+    shared.weights[e][quad] =
+        router_block::read_four(in.weight, at + (e * in.columns() + column),
+                                e < left ? in.d() - column : 0, in.has_quads());
   }
 
-  CDSP_HOST_DEVICE void columns_of_lane(int first, int64_t token, int row, int lane, Shared& shared,
-                                        const Registers& own) const {
-    const T* from = in.x + token * in.d;
-    T sums[kExperts];
-    CDSP_UNROLL
-    for (int e = 0; e < kExperts; ++e) sums[e] = 0;
-    add_columns<kColumnsAtOnce>(
-        first, 0, in.d, lane, [&](int c) { return (from[c] - own.mean) * own.inverse_std; }, sums);
-    CDSP_UNROLL
-    for (int e = 0; e < kExperts; ++e) shared.of_x[row][lane][e] = sums[e];
-    if (in.one_hot == nullptr) return;
-    const T* told = in.one_hot + token / in.positions * in.tasks;
-    CDSP_UNROLL
-    for (int e = 0; e < kExperts; ++e) sums[e] = 0;
-    add_columns<1>(
-        first, in.d, in.width, lane,
-        [&](int j) {
-          T sum = 0;
-          for (int task = 0; task < in.tasks; ++task) {
-            sum += told[task] * in.embedding[static_cast<int64_t>(task) * in.width + j];
+  /// W_v v of the turn's experts, for each image of the block, in shares that have every fourth
+  /// quad of columns.
+  CDSP_HOST_DEVICE void multiply_tasks(int thread, Shared& shared, const Registers& own) const {
+    constexpr int kTasksAtOnce = 4;
+    // The threads that read no weights take it first.
+    constexpr unsigned kReaders = kExperts * kColumns / 4, kOthers = kThreads - kReaders;
+    const unsigned number = static_cast<unsigned>(thread);
+    const unsigned turn = number < kReaders ? kOthers + number : number - kReaders;
+    const int left = in.experts() - first_expert(own);
+    const int images = in.images_on(own.position + kTokens - 1) + 1;
+    const Index weight = static_cast<Index>(first_expert(own)) * in.columns() + in.d();
+    for (unsigned i = turn; i < static_cast<unsigned>(images * kExperts * kShares); i += kThreads) {
+      const int share = static_cast<int>(i % kShares), e = static_cast<int>(i / kShares % kExperts),
+                image = static_cast<int>(i / kShares / kExperts);
+      if (e >= left || own.first_image + image >= in.images) continue;
+      const Index told = (own.first_image + image) * in.tasks;
+      T sum = 0;
+      for (int j = 4 * share; j < in.width; j += 4 * kShares) {
+        const auto read = [&](const T* from, Index row) {
+          if (kIsTile) return router_block::read_piece<Quad>(from + (row + j));
+          return router_block::read_four(from, row + j, in.width - j, in.has_quads());
+        };
+        const Quad of_expert = read(in.weight, weight + e * in.columns());
+        for (int first = 0; first < in.tasks; first += kTasksAtOnce) {
+          Quad of_task[kTasksAtOnce];
+          T factor[kTasksAtOnce];
+          // Tasks that do not exist read the last one, so that all reads are on their way at once.
+          CDSP_UNROLL
+          for (int n = 0; n < kTasksAtOnce; ++n) {
+            const int task = first + n < in.tasks ? first + n : in.tasks - 1;
+            factor[n] = in.one_hot[told + task];
+            of_task[n] = read(in.embedding, static_cast<Index>(task) * in.width);
           }
-          return sum;
-        },
-        sums);
-    CDSP_UNROLL
-    for (int e = 0; e < kExperts; ++e) shared.of_task[row][lane][e] = sums[e];
-  }
-
-  /// A lane an expert.
-  CDSP_HOST_DEVICE void logits_of_token(int first, int64_t token, int row, int lane,
-                                        Shared& shared) const {
-    const int expert = first + lane;
-    if (lane >= kExperts || expert >= in.experts) return;
-    T of_x[2] = {0, 0}, of_task[2] = {0, 0};
-    CDSP_UNROLL
-    for (int i = 0; i < kLanes; ++i) of_x[i % 2] += shared.of_x[row][i][lane];
-    if (in.one_hot != nullptr) {
-      CDSP_UNROLL
-      for (int i = 0; i < kLanes; ++i) of_task[i % 2] += shared.of_task[row][i][lane];
-    }
-    const T product = of_x[0] + of_x[1];
-    const T logit = product + (in.bias[expert] + (of_task[0] + of_task[1]));
-    products[token * in.experts + expert] = product;
-    if (in.experts <= kHeld) {
-      shared.logits[row][expert] = logit;
-    } else {
-      logits[token * in.experts + expert] = logit;
-    }
-  }
-
-  CDSP_HOST_DEVICE void rank_experts(int64_t token, int row, int lane, Shared& shared) const {
-    const T(&all)[kHeld] = shared.logits[row];
-    CDSP_UNROLL
-    for (int i = 0; i < kHeld / kLanes; ++i) {
-      const int expert = lane + i * kLanes;
-      if (expert >= in.experts) continue;
-      const T own = all[expert];
-      T largest = own;  // NaN where there is any: no number is larger
-      int rank = 0;
-      for (int other = 0; other < in.experts; ++other) {
-        rank += routed_before(all[other], other, own, expert) ? 1 : 0;
-        if (all[other] > largest || all[other] != all[other]) largest = all[other];
+          CDSP_UNROLL
+          for (int n = 0; n < kTasksAtOnce; ++n) {
+            const T dot = attention_block::dot_quads(of_expert, of_task[n]);
+            sum += first + n < in.tasks ? factor[n] * dot : T(0);
+          }
+        }
       }
-      shared.ranks[row][expert] = rank;
-      shared.shares[row][expert] = std::exp(own - largest);
+      shared.of_task[image][e][share] = sum;
+    }
+  }
+
+  CDSP_HOST_DEVICE void multiply(Index first_token, int thread, int row, int lane, Shared& shared,
+                                 Registers& own) const {
+    if (first_column(own) == 0) {
+      CDSP_UNROLL
+      for (int e = 0; e < kExperts; ++e) own.sums[e] = 0;
+      // The first turn's are made already.
+      if (first_expert(own) > 0 && in.one_hot != nullptr) multiply_tasks(thread, shared, own);
+    }
+    if (in.d() > kColumns) read_row(first_token, row, lane, first_column(own), own);
+    CDSP_UNROLL
+    for (int q = 0; q < kQuads; ++q) {
+      Quad n;
+      CDSP_UNROLL
+      for (int c = 0; c < 4; ++c) n.x[c] = (own.x[q].x[c] - own.mean) * own.inverse_std;
+      CDSP_UNROLL
+      for (int e = 0; e < kExperts; ++e) {
+        const auto weight = router_block::read_piece<Quad>(shared.weights[e][q * kLanes + lane].x);
+        CDSP_UNROLL
+        for (int c = 0; c < 4; ++c) own.sums[e] += n.x[c] * weight.x[c];
+      }
+    }
+    if (!is_last_stretch(own)) return;
+    CDSP_UNROLL
+    for (int e = 0; e < kExperts; e += 4) {
+      const Quad part = {{own.sums[e], own.sums[e + 1], own.sums[e + 2], own.sums[e + 3]}};
+      router_block::write_piece(part, shared.halves[e / 4].parts[row][lane].x);
+    }
+  }
+
+  /// A lane an expert. Those that do not exist rank behind all that do, with no share.
+  CDSP_HOST_DEVICE void finish_logits(Index first_token, int row, int lane, Shared& shared,
+                                      const Registers& own) const {
+    if (row >= own.rows) return;
+    const auto& parts = shared.halves[lane / 4].parts[row];
+    T even = 0, odd = 0;
+    CDSP_UNROLL
+    for (int i = 0; i < kLanes; i += 2) {
+      even += parts[i].x[lane % 4];
+      odd += parts[i + 1].x[lane % 4];
+    }
+    const int expert = first_expert(own) + lane;
+    const bool is_expert = expert < in.experts();
+    T logit = even + odd;
+    const Index at = (first_token + row) * in.experts() + expert;
+    if (is_expert) products[at] = logit;
+    T constant = own.bias;
+    if (in.one_hot != nullptr) {
+      constant += router_block::sum_of_quad(
+          router_block::read_piece<Quad>(shared.of_task[own.image][lane]));
+    }
+    logit = is_expert ? logit + constant : -router_block::kInfinity<T>;
+    if (in.experts() <= kHeld) {
+      shared.keys[row][expert] = router_block::key_of(logit);
+    } else if (is_expert) {
+      logits[at] = logit;
+    }
+  }
+
+  /// Experts' turns hold those of columns.
+  CDSP_HOST_DEVICE void next_turn(int thread, int lane, Shared& shared, Registers& own) const {
+    own.column += kColumns;
+    if (own.column >= in.d()) {
+      own.column = 0;
+      own.expert += kExperts;
+    }
+    if (own.expert < in.experts()) read_weights(thread, lane, shared, own);
+  }
+
+  CDSP_HOST_DEVICE void rank_experts(Index token, int row, int lane, Shared& shared) const {
+    const Key(&all)[kHeld] = shared.keys[row];
+    for (int first = 0; first < in.experts(); first += kExperts) {
+      const int expert = first + lane;
+      const Key own = all[expert];
+      Key largest = own;
+      int rank = 0;
+      for (int others = 0; others < in.experts(); others += kExperts) {
+        CDSP_UNROLL
+        for (int q = 0; q < kExperts; q += 4) {
+          const auto keys = router_block::read_piece<router_block::Quad<Key>>(all + others + q);
+          CDSP_UNROLL
+          for (int c = 0; c < 4; ++c) {
+            const Key other = keys.x[c];
+            const bool is_lower = others + q + c < expert;  // so it comes first if they tie
+            rank += ((other > own) | ((other == own) & is_lower)) ? 1 : 0;
+            largest = other > largest ? other : largest;
+          }
+        }
+      }
+      const T share = std::exp(router_block::logit_of<T>(own) - router_block::logit_of<T>(largest));
+      shared.shares[row][expert] = share;
+      shared.chosen[row][expert] = rank < k ? share : T(0);
       if (rank < k) indices[token * k + rank] = expert;
     }
   }
 
-  /// Both softmaxes have the same largest logit.
-  CDSP_HOST_DEVICE void share_out(int64_t token, int row, int lane, const Shared& shared) const {
-    if (lane >= in.experts) return;
-    T chosen = 0, all = 0;
-    for (int expert = 0; expert < in.experts; ++expert) {
-      const T share = shared.shares[row][expert];
-      all += share;
-      chosen += shared.ranks[row][expert] < k ? share : T(0);
+  CDSP_HOST_DEVICE T sum_of_experts(const T (&values)[kHeld]) const {
+    T sum = 0;
+    for (int expert = 0; expert < in.experts(); expert += kExperts) {
+      sum += router_block::sum_of_quad(router_block::read_piece<Quad>(values + expert)) +
+             router_block::sum_of_quad(router_block::read_piece<Quad>(values + expert + 4));
     }
-    const T of_chosen = T(1) / chosen, of_all = T(1) / all;
-    const int64_t at = token * in.experts + lane;
-    T* to = weights + at;
-    T* to_probabilities = probabilities != nullptr ? probabilities + at : nullptr;
-    CDSP_UNROLL
-    for (int i = 0; i < kHeld / kLanes; ++i) {
-      const int expert = lane + i * kLanes;
-      if (expert >= in.experts) continue;
-      const T share = shared.shares[row][expert];
-      to[i * kLanes] = shared.ranks[row][expert] < k ? share * of_chosen : T(0);
-      if (probabilities != nullptr) to_probabilities[i * kLanes] = share * of_all;
+    return sum;
+  }
+
+  /// Both softmaxes have the same largest logit.
+  CDSP_HOST_DEVICE void share_out(Index token, int row, int lane, const Shared& shared) const {
+    const Index at = token * in.experts();
+    const T of_chosen = T(1) / sum_of_experts(shared.chosen[row]);
+    for (int expert = lane; expert < in.experts(); expert += kLanes) {
+      const T share = shared.chosen[row][expert];
+      // 0 for the others, also where the sum is NaN.
+      weights[at + expert] = share != T(0) ? share * of_chosen : T(0);
+    }
+    if (probabilities == nullptr) return;
+    const T of_all = T(1) / sum_of_experts(shared.shares[row]);
+    for (int expert = lane; expert < in.experts(); expert += kLanes) {
+      probabilities[at + expert] = shared.shares[row][expert] * of_all;
     }
   }
 };

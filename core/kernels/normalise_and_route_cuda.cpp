@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <type_traits>
+
 #include <ATen/ATen.h>
 #include <ATen/Dispatch.h>
 #include <ATen/core/grad_mode.h>
@@ -19,6 +24,14 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+/// Whether rows of these begin at multiples of 16 bytes, as rows that are multiples of four long do
+/// if the first does; an undefined tensor is no obstacle.
+bool are_aligned(std::initializer_list<at::Tensor> tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) {
+    return !tensor.defined() || reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 16 == 0;
+  });
+}
+
 /// All contiguous, and alive as long as the result is used; one_hot may be empty.
 template <typename T>
 RouterInputs<T> inputs_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -34,7 +47,9 @@ RouterInputs<T> inputs_of(const at::Tensor& x, const at::Tensor& weight, const a
           static_cast<int>(weight.size(0)),
           static_cast<int>(embedding.size(0)),
           static_cast<int>(embedding.size(1)),
-          by_token};
+          by_token,
+          x.size(2) % 4 == 0 && embedding.size(1) % 4 == 0 && are_aligned({x, weight, embedding}),
+          RouterInputs<T>::part_of_positions(std::max<int64_t>(x.size(1), 1))};
 }
 
 /// x [batch, positions, d] -> itself, weights, indices, and probabilities where they are asked for.
@@ -58,8 +73,9 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
                weight_sums = at::empty({experts}, options), probabilities, logits;
     if (with_probabilities) probabilities = at::empty({tokens, experts}, options);
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route", [&] {
-      using Forward = RouteForward<scalar_t>;
-      if (!Forward::holds_logits(experts)) logits = at::empty({tokens, experts}, options);
+      if (!RouteForward<scalar_t, false>::holds_logits(experts)) {
+        logits = at::empty({tokens, experts}, options);
+      }
       const auto epsilon = static_cast<scalar_t>(kLayerNormEpsilon);
       if (!by_token) {
         run_grid(ImageStatistics<scalar_t>{x.data_ptr<scalar_t>(), mean.data_ptr<scalar_t>(),
@@ -67,13 +83,22 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
                                            static_cast<int>(x.size(1) * x.size(2)), epsilon},
                  x.get_device());
       }
-      run_grid(Forward{inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token),
-                       indices.data_ptr<int64_t>(), weights.data_ptr<scalar_t>(),
-                       pointer_or_null<scalar_t>(probabilities), mean.data_ptr<scalar_t>(),
-                       inverse_std.data_ptr<scalar_t>(), products.data_ptr<scalar_t>(),
-                       weight_sums.data_ptr<scalar_t>(), pointer_or_null<scalar_t>(logits), epsilon,
-                       static_cast<int>(top_k)},
-               x.get_device());
+      const auto inputs = inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token);
+      const auto run = [&](auto is_tile) {
+        run_grid(RouteForward<scalar_t, is_tile>{{inputs},
+                                                 indices.data_ptr<int64_t>(),
+                                                 weights.data_ptr<scalar_t>(),
+                                                 pointer_or_null<scalar_t>(probabilities),
+                                                 mean.data_ptr<scalar_t>(),
+                                                 inverse_std.data_ptr<scalar_t>(),
+                                                 products.data_ptr<scalar_t>(),
+                                                 weight_sums.data_ptr<scalar_t>(),
+                                                 pointer_or_null<scalar_t>(logits),
+                                                 epsilon,
+                                                 static_cast<int>(top_k)},
+                 x.get_device());
+      };
+      inputs.is_tile() ? run(std::true_type{}) : run(std::false_type{});
       if (logits.defined()) {
         run_grid(ChooseExperts<scalar_t>{logits.data_ptr<scalar_t>(), indices.data_ptr<int64_t>(),
                                          weights.data_ptr<scalar_t>(),
@@ -113,15 +138,17 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
                   tasks = embedding.size(0);
     at::Tensor d_x = at::empty_like(x), parts, pull, task_slopes;
     AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "route_backward", [&] {
-      using Backward = RouteBackward<scalar_t>;
-      const RoutingSlopes<scalar_t> slopes{weights.data_ptr<scalar_t>(),
-                                           pointer_or_null<scalar_t>(probabilities),
-                                           products.data_ptr<scalar_t>(),
-                                           weight_sums.data_ptr<scalar_t>(),
-                                           pointer_or_null<scalar_t>(d_weights),
-                                           pointer_or_null<scalar_t>(d_probabilities),
-                                           is_one_row ? 0 : experts,
-                                           static_cast<int>(experts)};
+      const RoutingSlopes<scalar_t> slopes{
+          weights.data_ptr<scalar_t>(),
+          pointer_or_null<scalar_t>(probabilities),
+          products.data_ptr<scalar_t>(),
+          weight_sums.data_ptr<scalar_t>(),
+          pointer_or_null<scalar_t>(d_weights),
+          pointer_or_null<scalar_t>(d_probabilities),
+          is_one_row ? 0 : experts,
+          static_cast<int>(experts),
+          experts % 4 == 0 && are_aligned({weights, probabilities, products, weight_sums, d_weights,
+                                           d_probabilities})};
       if (!by_token) {
         pull = at::empty({images, 2}, x.options());
         run_grid(ImagePull<scalar_t>{slopes, pull.data_ptr<scalar_t>(), images,
@@ -129,22 +156,31 @@ class RouteCuda : public torch::autograd::Function<RouteCuda> {
                                      static_cast<int>(positions * x.size(2))},
                  x.get_device());
       }
-      Backward program{inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token),
-                       slopes,
-                       mean.data_ptr<scalar_t>(),
-                       inverse_std.data_ptr<scalar_t>(),
-                       pointer_or_null<scalar_t>(d_x_beside),
-                       pointer_or_null<scalar_t>(pull),
-                       d_x.data_ptr<scalar_t>(),
-                       nullptr,
-                       nullptr};
-      parts = at::empty({program.blocks(), program.parameters()}, x.options());
-      program.parameter_parts = parts.data_ptr<scalar_t>();
-      if (is_given(one_hot) && !Backward::holds_task_slopes(tasks, experts)) {
-        task_slopes = at::empty({program.blocks(), tasks, experts}, x.options());
-        program.task_slopes = task_slopes.data_ptr<scalar_t>();
-      }
-      run_grid(program, x.get_device());
+      const auto inputs = inputs_of<scalar_t>(x, weight, bias, embedding, one_hot, by_token);
+      const auto run = [&](auto is_tile) {
+        using Backward = RouteBackward<scalar_t, is_tile>;
+        Backward program{{inputs},
+                         slopes,
+                         mean.data_ptr<scalar_t>(),
+                         inverse_std.data_ptr<scalar_t>(),
+                         pointer_or_null<scalar_t>(d_x_beside),
+                         pointer_or_null<scalar_t>(pull),
+                         d_x.data_ptr<scalar_t>(),
+                         nullptr,
+                         nullptr,
+                         false};
+        parts = at::empty({program.blocks(), program.parameters()}, x.options());
+        program.parameter_parts = parts.data_ptr<scalar_t>();
+        if (is_given(one_hot) && !Backward::holds_task_slopes(tasks, experts)) {
+          task_slopes = at::empty({program.blocks(), tasks, experts}, x.options());
+          program.task_slopes = task_slopes.data_ptr<scalar_t>();
+        }
+        program.has_quads = inputs.has_quads && program.parameters() % 4 == 0 &&
+                            are_aligned({d_x_beside, d_x, parts});
+        run_grid(program, x.get_device());
+      };
+      const bool is_tile = inputs.is_tile() && slopes.has_quads && are_aligned({d_x_beside, d_x});
+      is_tile ? run(std::true_type{}) : run(std::false_type{});
     });
     const AsideResults sums =
         run_aside(x.get_device(), [parts]() -> AsideResults { return {sum_of_rows_cuda(parts)}; });

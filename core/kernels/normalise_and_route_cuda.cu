@@ -6,13 +6,17 @@ namespace cdsp {
 
 template void launch_grid(const ImageStatistics<float>&);
 template void launch_grid(const ImageStatistics<double>&);
-template void launch_grid(const RouteForward<float>&);
-template void launch_grid(const RouteForward<double>&);
+template void launch_grid(const RouteForward<float, false>&);
+template void launch_grid(const RouteForward<float, true>&);
+template void launch_grid(const RouteForward<double, false>&);
+template void launch_grid(const RouteForward<double, true>&);
 template void launch_grid(const ChooseExperts<float>&);
 template void launch_grid(const ChooseExperts<double>&);
 template void launch_grid(const ImagePull<float>&);
 template void launch_grid(const ImagePull<double>&);
-template void launch_grid(const RouteBackward<float>&);
-template void launch_grid(const RouteBackward<double>&);
+template void launch_grid(const RouteBackward<float, false>&);
+template void launch_grid(const RouteBackward<float, true>&);
+template void launch_grid(const RouteBackward<double, false>&);
+template void launch_grid(const RouteBackward<double, true>&);
 
 }  // namespace cdsp

@@ -145,12 +145,13 @@ TEST_CASE("no kernel's answer depends on the order of its blocks and threads") {
     });
   }
   SECTION("norm and router") {
-    const auto [d, experts] =
-        GENERATE(std::pair<int64_t, int64_t>{7, 5}, std::pair<int64_t, int64_t>{90, 70});
+    const auto [d, experts, width] =
+        GENERATE(std::array<int64_t, 3>{7, 5, 3}, std::array<int64_t, 3>{90, 70, 3},
+                 std::array<int64_t, 3>{64, 8, 16}, std::array<int64_t, 3>{64, 8, 6});
     const at::Tensor h = draw.normal({3, 19, d}).to(dtype), norm = draw.normal({d}).to(dtype),
-                     weight = draw.normal({experts, d + 3}).to(dtype),
+                     weight = draw.normal({experts, d + width}).to(dtype),
                      bias = draw.normal({experts}).to(dtype),
-                     embedding = draw.normal({2, 3}).to(dtype),
+                     embedding = draw.normal({2, width}).to(dtype),
                      e = draw.normal({57, experts}).to(dtype),
                      told = at::eye(3, dtype).narrow(1, 0, 2).contiguous();
     const RouterNorm kind = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);

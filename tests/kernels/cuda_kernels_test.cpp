@@ -138,12 +138,17 @@ TEST_CASE("on a GPU norm and router give what their source gives on the host") {
   if (!has_gpu_and_kernels()) return;
   Draw draw(8);
   const RouterNorm kind = GENERATE(RouterNorm::kToken, RouterNorm::kSequence);
-  for (const auto& [positions, d, experts, k] :
-       {std::array<int64_t, 4>{49, 64, 8, 2}, {150, 20, 33, 4}, {1, 5, 3, 3}}) {
-    INFO(positions << " positions, d " << d << ", " << k << " of " << experts);
+  for (const auto& [positions, d, experts, k, width] : {std::array<int64_t, 5>{49, 64, 8, 2, 16},
+                                                        {7, 64, 8, 8, 4},
+                                                        {49, 64, 8, 2, 6},
+                                                        {60, 132, 20, 3, 8},
+                                                        {150, 20, 33, 4, 6},
+                                                        {1, 5, 3, 3, 6}}) {
+    INFO(positions << " positions, d " << d << ", " << k << " of " << experts << ", width "
+                   << width);
     const at::Tensor h = draw.normal({5, positions, d}), norm = draw.uniform({d}, 0.5, 1.5),
-                     weight = draw.normal({experts, d + 6}), bias = draw.normal({experts}),
-                     embedding = draw.normal({3, 6}), e = draw.normal({5 * positions, experts}),
+                     weight = draw.normal({experts, d + width}), bias = draw.normal({experts}),
+                     embedding = draw.normal({3, width}), e = draw.normal({5 * positions, experts}),
                      up = draw.normal({5 * positions, d});
     for (const bool is_told : {true, false}) {
       at::Tensor told = at::eye(3, at::kDouble).repeat({2, 1}).narrow(0, 0, 5).contiguous();

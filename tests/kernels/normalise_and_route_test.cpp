@@ -2,6 +2,8 @@
 // finite differences.
 #include "kernels/normalise_and_route.h"
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "kernels/router_inputs.h"
+#include "kernels/top_k_row.h"
 #include "support/catch.h"
 #include "support/closeness.h"
 #include "support/draw.h"
@@ -41,7 +45,17 @@ std::vector<RouteShape> route_shapes(Draw& draw) {
                                     // in several stretches.
                                     {4, 9, 90, 40, 3, 5, 4},
                                     {2, 60, 33, 32, 32, 20, 9},
-                                    {70, 1, 170, 9, 2, 3, 70}};
+                                    {70, 1, 170, 9, 2, 3, 70},
+                                    // A tile of columns and experts: images within a block, more
+                                    // tasks than are read at once; and nearly one.
+                                    {60, 1, 64, 8, 3, 4, 6},
+                                    {7, 17, 64, 8, 8, 36, 5},
+                                    {1, 100, 64, 8, 1, 8, 1},
+                                    {3, 30, 64, 8, 2, 3, 2},
+                                    {3, 30, 64, 8, 2, 4, 17},
+                                    // Rows of whole quads, but no tile.
+                                    {3, 20, 132, 20, 3, 8, 2},
+                                    {3, 4, 8, 5, 2, 4, 2}};
   for (int i = 0; i < 5; ++i) {
     const int64_t experts = draw.between(1, 18);
     shapes.push_back({draw.between(1, 9), draw.between(1, 20), draw.between(2, 40), experts,
@@ -170,6 +184,80 @@ TEST_CASE("a gradient that is one row for all probabilities is that row for each
     const auto expanded = gradients(row.expand({12, 5})), whole = gradients(row.repeat({12, 1}));
     CHECK(relative_error(expanded[0], whole[0]) < 1e-15);
     CHECK(relative_error(expanded[1], whole[1]) < 1e-15);
+  }
+}
+
+TEST_CASE("norm and router take numbers that are not aligned") {
+  Draw draw(7);
+  const RouteCase c({9, 49, 64, 8, 2, 16, 3}, draw);
+  for (const Numerics& n : all_numerics()) {
+    INFO(n.name);
+    const auto gradients = [&](int64_t gap) {
+      std::vector<at::Tensor> in;
+      for (const at::Tensor& value : c.leaves(n.dtype)) {
+        const at::Tensor buffer = at::empty({gap + value.numel()}, n.dtype);
+        const at::Tensor moved = buffer.narrow(0, gap, value.numel()).view(value.sizes());
+        moved.copy_(value.detach());
+        in.push_back(moved.set_requires_grad(true));
+      }
+      return gradients_of(loss_of(routed(c, in, RouterNorm::kToken, n.engine, c.one_hot)), in);
+    };
+    const auto found = gradients(1), expected = gradients(0);
+    for (size_t i = 0; i < found.size(); ++i)
+      CHECK(relative_error(found[i], expected[i]) < 10 * n.tolerance);
+  }
+}
+
+TEST_CASE("the router's keys rank as its logits do") {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    const T infinity = std::numeric_limits<T>::infinity();
+    const T values[] = {std::numeric_limits<T>::quiet_NaN(),
+                        -std::numeric_limits<T>::quiet_NaN(),
+                        infinity,
+                        std::numeric_limits<T>::max(),
+                        T(1.5),
+                        T(1),
+                        std::numeric_limits<T>::denorm_min(),
+                        zero,
+                        -zero,
+                        -std::numeric_limits<T>::denorm_min(),
+                        T(-1),
+                        T(-1.5),
+                        std::numeric_limits<T>::lowest(),
+                        -infinity};
+    for (const T a : values) {
+      for (const T b : values) {
+        const auto x = router_block::key_of(a), y = router_block::key_of(b);
+        INFO(a << " and " << b);
+        for (const int i : {0, 2}) CHECK(routed_before(a, i, b, 1) == (x > y || (x == y && i < 1)));
+      }
+      const T again = router_block::logit_of<T>(router_block::key_of(a));
+      CHECK((again == a || (std::isnan(again) && std::isnan(a))));
+    }
+  };
+  check(0.0F);
+  check(0.0);
+}
+
+TEST_CASE("the place of a token in its image is found without division") {
+  const auto check = [](auto view, int64_t token) {
+    const auto place = view.place(static_cast<typename decltype(view)::Index>(token));
+    INFO("token " << token << ", " << view.positions << " positions");
+    CHECK(place.image == token / view.positions);
+    CHECK(place.position == token % view.positions);
+  };
+  for (const int positions : {1, 2, 3, 7, 49, 64, 65537, 2147483647}) {
+    RouterInputs<float> inputs = {};
+    inputs.positions = positions;
+    inputs.of_positions = RouterInputs<float>::part_of_positions(positions);
+    const int64_t last = 2147483647, images = last / positions;
+    for (const int64_t token : {int64_t{0}, int64_t{1}, int64_t{48}, int64_t{49}, last - 1, last,
+                                images * positions, images * positions - 1}) {
+      check(RouterView<float, true>{inputs}, token);
+      check(RouterView<float, false>{inputs}, token);
+    }
+    check(RouterView<float, false>{inputs}, int64_t{1} << 33);
   }
 }
 
