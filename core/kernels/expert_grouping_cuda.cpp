@@ -31,8 +31,10 @@ ExpertRows group_by_expert_cuda(const at::Tensor& indices_in, const at::Tensor& 
   ExpertRows rows;
   rows.chunk = rows_of_chunk(pairs, experts);
   rows.chunks = pairs / rows.chunk + experts;
-  TORCH_CHECK(rows.chunks * rows.chunk <= std::numeric_limits<int>::max(),
-              "a batch of more than 2^31 pairs of token and expert");
+  // Room for a grid's stride beyond the last row, and for a table of tiles and experts.
+  constexpr int64_t kMost = std::numeric_limits<int>::max() / 4;
+  TORCH_CHECK(rows.chunks * rows.chunk <= kMost && pairs / kPairsOfTile * experts <= kMost,
+              "a batch of some 2^29 pairs of token and expert");
   const at::TensorOptions numbers = indices.options().dtype(at::kInt);
   rows.token = at::empty({rows.chunks * rows.chunk}, numbers);
   rows.weight = at::empty({rows.chunks * rows.chunk}, weights.options());

@@ -167,7 +167,7 @@ struct RouteBackward {
   static_assert(kTokens <= kKeepers, "a keeper a token");
   /// Without this the compiler saves registers, and has one read wait for another.
   static constexpr int kBlocksTogether = 1;
-  using Quad = router_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using View = RouterView<T, kIsTile>;
   using Index = typename View::Index;
   struct alignas(16) TokenNumbers {
@@ -337,7 +337,7 @@ struct RouteBackward {
       CDSP_UNROLL
       for (int c = 0; c < 4; ++c)
         quad.x[c] = RoutingSlopes<T>::slope(at, e + c, own.keeper.expected);
-      router_block::write_piece(quad, shared.slopes[row] + e);
+      cdsp::write_piece(quad, shared.slopes[row] + e);
     }
   }
 
@@ -359,7 +359,7 @@ struct RouteBackward {
         n.x[c] = (own.carrier.number[i].x[c] - token.mean) * token.inverse_std;
       CDSP_UNROLL
       for (int quad = 0; quad < kExperts; quad += 4) {
-        const auto slope = router_block::read_piece<Quad>(shared.slopes[row + i] + quad);
+        const auto slope = cdsp::read_piece<Quad>(shared.slopes[row + i] + quad);
         CDSP_UNROLL
         for (int e = 0; e < 4; ++e) {
           attention_block::add_product(slope.x[e], own.carrier.weight[quad + e],
@@ -379,7 +379,7 @@ struct RouteBackward {
     }
     CDSP_UNROLL
     for (int e = 0; e < kExperts; ++e) {
-      router_block::write_piece(sums[e], shared.parts[group_of(thread)][e][quad_of(thread)].x);
+      cdsp::write_piece(sums[e], shared.parts[group_of(thread)][e][quad_of(thread)].x);
     }
   }
 
@@ -437,7 +437,7 @@ struct RouteBackward {
     Quad sum = {{0, 0, 0, 0}};
     CDSP_UNROLL
     for (int group = 0; group < kGroups; ++group) {
-      const auto part = router_block::read_piece<Quad>(shared.parts[group][e][quad].x);
+      const auto part = cdsp::read_piece<Quad>(shared.parts[group][e][quad].x);
       CDSP_UNROLL
       for (int c = 0; c < 4; ++c) sum.x[c] += part.x[c];
     }

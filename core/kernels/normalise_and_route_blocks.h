@@ -82,7 +82,7 @@ struct RouteForward {
   static constexpr int kShares = 4;    // of a task's product, added up in the end
   static constexpr int kWarpRows = 4;  // tokens of a warp
   static_assert(kExperts == kLanes, "a lane an expert");
-  using Quad = router_block::Quad<T>;
+  using Quad = cdsp::Quad<T>;
   using Key = router_block::Key<T>;
   using View = RouterView<T, kIsTile>;
   using Index = typename View::Index;
@@ -294,7 +294,7 @@ struct RouteForward {
       T sum = 0;
       for (int j = 4 * share; j < in.width; j += 4 * kShares) {
         const auto read = [&](const T* from, Index row) {
-          if (kIsTile) return router_block::read_piece<Quad>(from + (row + j));
+          if (kIsTile) return cdsp::read_piece<Quad>(from + (row + j));
           return router_block::read_four(from, row + j, in.width - j, in.has_quads());
         };
         const Quad of_expert = read(in.weight, weight + e * in.columns());
@@ -335,7 +335,7 @@ struct RouteForward {
       for (int c = 0; c < 4; ++c) n.x[c] = (own.x[q].x[c] - own.mean) * own.inverse_std;
       CDSP_UNROLL
       for (int e = 0; e < kExperts; ++e) {
-        const auto weight = router_block::read_piece<Quad>(shared.weights[e][q * kLanes + lane].x);
+        const auto weight = cdsp::read_piece<Quad>(shared.weights[e][q * kLanes + lane].x);
         CDSP_UNROLL
         for (int c = 0; c < 4; ++c) own.sums[e] += n.x[c] * weight.x[c];
       }
@@ -344,7 +344,7 @@ struct RouteForward {
     CDSP_UNROLL
     for (int e = 0; e < kExperts; e += 4) {
       const Quad part = {{own.sums[e], own.sums[e + 1], own.sums[e + 2], own.sums[e + 3]}};
-      router_block::write_piece(part, shared.halves[e / 4].parts[row][lane].x);
+      cdsp::write_piece(part, shared.halves[e / 4].parts[row][lane].x);
     }
   }
 
@@ -366,8 +366,8 @@ struct RouteForward {
     if (is_expert) products[at] = logit;
     T constant = own.bias;
     if (in.one_hot != nullptr) {
-      constant += router_block::sum_of_quad(
-          router_block::read_piece<Quad>(shared.of_task[own.image][lane]));
+      constant +=
+          router_block::sum_of_quad(cdsp::read_piece<Quad>(shared.of_task[own.image][lane]));
     }
     logit = is_expert ? logit + constant : -router_block::kInfinity<T>;
     if (in.experts() <= kHeld) {
@@ -397,7 +397,7 @@ struct RouteForward {
       for (int others = 0; others < in.experts(); others += kExperts) {
         CDSP_UNROLL
         for (int q = 0; q < kExperts; q += 4) {
-          const auto keys = router_block::read_piece<router_block::Quad<Key>>(all + others + q);
+          const auto keys = cdsp::read_piece<cdsp::Quad<Key>>(all + others + q);
           CDSP_UNROLL
           for (int c = 0; c < 4; ++c) {
             const Key other = keys.x[c];
@@ -417,8 +417,8 @@ struct RouteForward {
   CDSP_HOST_DEVICE T sum_of_experts(const T (&values)[kHeld]) const {
     T sum = 0;
     for (int expert = 0; expert < in.experts(); expert += kExperts) {
-      sum += router_block::sum_of_quad(router_block::read_piece<Quad>(values + expert)) +
-             router_block::sum_of_quad(router_block::read_piece<Quad>(values + expert + 4));
+      sum += router_block::sum_of_quad(cdsp::read_piece<Quad>(values + expert)) +
+             router_block::sum_of_quad(cdsp::read_piece<Quad>(values + expert + 4));
     }
     return sum;
   }

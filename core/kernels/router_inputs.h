@@ -8,16 +8,14 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/pieces.h"
 #include "kernels/rotary_attention_tables.h"
 
 namespace cdsp {
 
 namespace router_block {
 using attention_block::high_half;
-using attention_block::Quad;
-using attention_block::read_piece;
 using attention_block::store_quad;
-using attention_block::write_piece;
 
 inline constexpr int kExperts = 8;   // that are gone through at once, their sums in registers
 inline constexpr int kColumns = 64;  // of a row, as many

@@ -122,8 +122,9 @@ TEST_CASE("on a GPU the router and the experts give what their source gives on t
   for (const int64_t k : {1, 2, 8}) {
     const at::Tensor x = draw.normal({700, 16}), logits = draw.normal({700, 8}),
                      e = draw.normal({700, 16});
-    const at::Tensor w1 = draw.normal({8, 5, 16}), b1 = draw.normal({8, 5}),
-                     w2 = draw.normal({8, 16, 5}), b2 = draw.normal({8, 16});
+    const int64_t width = k == 2 ? 36 : 5;  // in whole pieces of 16 bytes, or not
+    const at::Tensor w1 = draw.normal({8, width, 16}), b1 = draw.normal({8, width}),
+                     w2 = draw.normal({8, 16, width}), b2 = draw.normal({8, 16});
     check_on_gpu([&](const Place& p) {
       const Tensors in = {p.input(x),  p.input(logits), p.input(w1),
                           p.input(b1), p.input(w2),     p.input(b2)};
@@ -132,6 +133,42 @@ TEST_CASE("on a GPU the router and the experts give what their source gives on t
                             p.value(e), in);
     });
   }
+}
+
+TEST_CASE("on a GPU tensors may begin anywhere") {
+  if (!has_gpu_and_kernels()) return;
+  Draw draw(11);
+  // One number into their memory, where 16 bytes cannot be read at once.
+  const auto moved = [](const at::Tensor& tensor) {
+    const at::Tensor longer = at::zeros({tensor.numel() + 1}, tensor.options());
+    const at::Tensor inside = longer.narrow(0, 1, tensor.numel()).view(tensor.sizes());
+    inside.copy_(tensor);
+    return inside;
+  };
+  const at::Tensor x = draw.normal({90, 16}), logits = draw.normal({90, 8}),
+                   e = draw.normal({90, 16}), gate = draw.uniform({8}, 0.1, 1.0),
+                   u = draw.normal({16, 40}), v = draw.normal({40, 16});
+  const at::Tensor mask = mask_of(draw.subsets(8, 40, 14), 40);
+  check_on_gpu([&](const Place& p) {
+    const auto input = [&](const at::Tensor& values) {
+      return moved(p.value(values)).set_requires_grad(true);
+    };
+    const Tensors in = {input(x), input(u), input(v), input(gate)};
+    const auto by_expert = std::make_shared<ExpertGradients>();
+    const Routing routing = route_top_k(p.value(logits), 2, false);
+    Tensors answers = with_gradients(
+        cdsp_layer(in[0], routing, in[1], in[2], in[3], moved(p.value(mask)), by_expert, p.engine),
+        moved(p.value(e)), in);
+    answers.insert(answers.end(), {by_expert->u, by_expert->v});
+    return answers;
+  });
+  const at::Tensor qkv = draw.normal({3, 20, 64}), up = draw.normal({3, 20, 32});
+  check_on_gpu([&](const Place& p) {
+    const Tensors in = {moved(p.value(qkv)).set_requires_grad(true)};
+    return with_gradients(rotary_attention(in[0], 4, 2, rotary_turns(20, 8, in[0]),
+                                           causal_mask(20, p.device), p.engine),
+                          moved(p.value(up)), in);
+  });
 }
 
 TEST_CASE("on a GPU norm and router give what their source gives on the host") {
