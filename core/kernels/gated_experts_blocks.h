@@ -8,32 +8,10 @@
 // H and dZ never leave a block. How its threads share the products: gated_experts_tiles.h.
 #pragma once
 
-#include <cmath>
-#include <type_traits>
-
 #include "kernels/gated_experts_tiles.h"
 
 namespace cdsp {
 namespace gated_experts {
-
-/// In float on a GPU by its instructions for a power of two and a reciprocal, each right to about
-/// 22 bits; exact elsewhere.
-template <typename T>
-CDSP_HOST_DEVICE T fast_sigmoid(T z) {
-#ifdef __CUDA_ARCH__
-  if constexpr (std::is_same_v<T, float>) {
-    constexpr float log2_of_e = 1.44269504F;
-    float power, sigmoid;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(-log2_of_e * z));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(sigmoid) : "f"(1.0F + power));
-    return sigmoid;
-  } else {
-    return T(1) / (T(1) + exp(-z));
-  }
-#else
-  return T(1) / (T(1) + std::exp(-z));
-#endif
-}
 
 /// M_ic of the experts in a slot of a thread's tokens, four columns from `column` on.
 template <bool kWide, typename T, int kOwn>
@@ -135,7 +113,7 @@ struct GatedExperts {
       CDSP_UNROLL
       for (int j = 0; j < kQuad; ++j) {
         T& value = own.first[i][half * kQuad + j];
-        value *= fast_sigmoid(value) * gates[i][j];
+        value *= sigmoid_of(value) * gates[i][j];
       }
     }
   }
@@ -232,7 +210,7 @@ struct GatedExpertsBackward {
         CDSP_UNROLL
         for (int j = 0; j < kQuad; ++j) {
           const T upstream = own.first[i][half * kQuad + j], of_z = value[half][i].x[j],
-                  s = gated_experts::fast_sigmoid(of_z);
+                  s = sigmoid_of(of_z);
           value[half][i].x[j] = upstream * of_z * s;
           own.first[i][half * kQuad + j] = upstream * s * (T(1) + of_z * (T(1) - s));
           gates[i][j] = 0;
@@ -275,7 +253,7 @@ struct GatedExpertsBackward {
         CDSP_UNROLL
         for (int j = 0; j < kQuad; ++j) {
           const T of_z = hidden[i].x[j];
-          hidden[i].x[j] = upstream[i].x[j] * of_z * gated_experts::fast_sigmoid(of_z);
+          hidden[i].x[j] = upstream[i].x[j] * of_z * sigmoid_of(of_z);
         }
       }
       CDSP_UNROLL

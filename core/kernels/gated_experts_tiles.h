@@ -19,6 +19,7 @@
 
 #include "kernels/block_grid.h"
 #include "kernels/cdsp_layer_blocks.h"
+#include "kernels/pieces.h"
 
 namespace cdsp {
 namespace gated_experts {
@@ -43,11 +44,8 @@ CDSP_HOST_DEVICE unsigned not_ahead(unsigned number) {
   return number;
 }
 
-/// What a thread moves at a time.
-template <typename T>
-struct alignas(16) Quad {
-  T x[kQuad];
-};
+using cdsp::Quad;
+static_assert(sizeof(Quad<float>) == kQuad * sizeof(float), "four numbers");
 
 /// The first `left` numbers from there, then zeros. kWide: they are aligned to 16 bytes, and `left`
 /// is no number between 0 and 4.
@@ -57,7 +55,7 @@ CDSP_HOST_DEVICE Quad<T> load_quad(const T* from, int left) {
   if constexpr (kWide) {
     CDSP_UNROLL
     for (int i = 0; i < kQuad; ++i) quad.x[i] = 0;
-    if (left > 0) quad = *reinterpret_cast<const Quad<T>*>(from);
+    if (left > 0) quad = read_piece<Quad<T>>(from);
   } else {
     CDSP_UNROLL
     for (int i = 0; i < kQuad; ++i) quad.x[i] = i < left ? from[i] : T(0);
@@ -78,7 +76,7 @@ CDSP_HOST_DEVICE void store_quad(const Quad<T>& quad, T* to, int left) {
       return;
     }
 #endif
-    *reinterpret_cast<Quad<T>*>(to) = quad;
+    write_piece(quad, to);
   } else {
     CDSP_UNROLL
     for (int i = 0; i < kQuad; ++i) {
@@ -90,11 +88,11 @@ CDSP_HOST_DEVICE void store_quad(const Quad<T>& quad, T* to, int left) {
 /// In shared memory, where every quad is aligned.
 template <typename T>
 CDSP_HOST_DEVICE Quad<T> quad_at(const T* from) {
-  return *reinterpret_cast<const Quad<T>*>(from);
+  return read_piece<Quad<T>>(from);
 }
 template <typename T>
 CDSP_HOST_DEVICE void put_quad(const Quad<T>& quad, T* to) {
-  *reinterpret_cast<Quad<T>*>(to) = quad;
+  write_piece(quad, to);
 }
 
 template <typename T>
