@@ -49,8 +49,8 @@ bool gated_experts_fit(const GatedExpertsInputs& in, Precision precision) {
 }
 
 GatedExpertsOutputs gated_experts_cuda(const GatedExpertsInputs& in, const at::Tensor& residual) {
-  const GatedExpertsOutputs out{at::empty_like(in.x),
-                                at::empty({in.x.size(0), in.u.size(1)}, in.x.options())};
+  GatedExpertsOutputs out{at::empty_like(in.x),
+                          at::empty({in.x.size(0), in.u.size(1)}, in.x.options())};
   AT_DISPATCH_FLOATING_TYPES(in.x.scalar_type(), "gated_experts", [&] {
     with_width(are_wide(in, {residual, out.y, out.z}), [&](auto is_wide) {
       auto program = program_of<scalar_t, GatedExperts<scalar_t, decltype(is_wide)::value>>(in);

@@ -6,7 +6,8 @@
 
 namespace cdsp {
 
-/// x [rows, columns], float32 or float64 -> [columns], on a GPU or emulated. Not differentiated.
-at::Tensor sum_of_rows_cuda(const at::Tensor& x);
+/// table [rows, columns], float32 or float64 -> [columns], on a GPU or emulated. Not
+/// differentiated.
+at::Tensor sum_of_rows_cuda(const at::Tensor& table);
 
 }  // namespace cdsp

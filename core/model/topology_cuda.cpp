@@ -44,9 +44,9 @@ class TopologyCuda : public torch::autograd::Function<TopologyCuda> {
   static variable_list backward(AutogradContext* context, const variable_list& upstream) {
     const at::Tensor slope = context->get_saved_variables()[0];
     if (!upstream[0].defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
-    const at::Tensor d_gate = upstream[0];
     const AsideResults d_alpha = run_aside(
-        slope.get_device(), [=]() -> AsideResults { return {d_gate.unsqueeze(1) * slope}; });
+        slope.get_device(),
+        [slope, d_gate = upstream[0]]() -> AsideResults { return {d_gate.unsqueeze(1) * slope}; });
     return {d_alpha[0], at::Tensor(), at::Tensor()};
   }
 };
