@@ -4,8 +4,6 @@
 
 #include <ATen/ATen.h>
 
-#include "kernels/matrix_product.h"
-
 namespace cdsp {
 
 int64_t rows_of_chunk(int64_t pairs, int64_t experts) {
@@ -47,23 +45,17 @@ ExpertGrouping group_by_expert(const at::Tensor& indices, const at::Tensor& weig
   return grouping;
 }
 
-at::Tensor outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
-                      const at::Tensor& right, Precision precision) {
-  const int64_t a = left.size(1), b = right.size(1);
-  const int64_t experts = grouping.ownership.size(0), chunks = grouping.ownership.size(1);
-  const at::Tensor per_chunk =
-      matrix_product(left.view({chunks, grouping.chunk, a}).transpose(1, 2),
-                     right.view({chunks, grouping.chunk, b}), precision);
-  return at::mm(grouping.ownership, per_chunk.view({chunks, a * b})).view({experts, a, b});
-}
-
 at::Tensor weighted_outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
                                const at::Tensor& right) {
   at::Tensor left_rows = left.index_select(0, grouping.token);
   at::Tensor right_rows = right.index_select(0, grouping.token);
   // The weight goes to the narrower side: fewer numbers to touch.
   (left.size(1) <= right.size(1) ? left_rows : right_rows).mul_(grouping.weight);
-  return outer_sums(grouping, left_rows, right_rows);
+  const int64_t a = left.size(1), b = right.size(1);
+  const int64_t experts = grouping.ownership.size(0), chunks = grouping.ownership.size(1);
+  const at::Tensor per_chunk = at::bmm(left_rows.view({chunks, grouping.chunk, a}).transpose(1, 2),
+                                       right_rows.view({chunks, grouping.chunk, b}));
+  return at::mm(grouping.ownership, per_chunk.view({chunks, a * b})).view({experts, a, b});
 }
 
 }  // namespace cdsp

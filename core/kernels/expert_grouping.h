@@ -9,8 +9,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "config/config.h"
-
 namespace cdsp {
 
 struct ExpertGrouping {
@@ -48,11 +46,6 @@ ExpertRows group_by_expert_cuda(const at::Tensor& indices, const at::Tensor& wei
 /// selection_counts() by a block program: how many of indices [T, k] name each expert, [N] in the
 /// dtype of weights [T, N].
 at::Tensor count_by_expert_cuda(const at::Tensor& indices, const at::Tensor& weights);
-
-/// The outer products of the grouping's rows, summed expert by expert: left [chunks * chunk, a],
-/// right [chunks * chunk, b] -> [N, a, b]. The weights are in one of the two already.
-at::Tensor outer_sums(const ExpertGrouping& grouping, const at::Tensor& left,
-                      const at::Tensor& right, Precision precision = Precision::kFull);
 
 /// For every expert i: sum over its tokens t of w_ti * left_t (outer) right_t.
 /// left [T, a], right [T, b] -> [N, a, b].
